@@ -1,0 +1,37 @@
+# One layer, one library: what a layer may use is what it links.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+find_package(Threads REQUIRED)
+
+# What every target is compiled with. Contraction of a*b+c into one rounding would let two
+# compilers, or two functions, give different bits for the same sum.
+add_library(strake_flags INTERFACE)
+target_compile_options(strake_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wswitch -Werror
+  -ffp-contract=off)
+if(STRAKE_SANITIZE)
+  target_compile_options(strake_flags INTERFACE
+    -fsanitize=${STRAKE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(strake_flags INTERFACE -fsanitize=${STRAKE_SANITIZE})
+endif()
+
+# strake_layer(<name> SOURCES <files> DEPENDS <layers> LIBRARIES <outside libraries>)
+function(strake_layer name)
+  cmake_parse_arguments(LAYER "" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  add_library(strake_${name} STATIC ${LAYER_SOURCES})
+  add_library(strake::${name} ALIAS strake_${name})
+  set_target_properties(strake_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(strake_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(strake_${name} PUBLIC cxx_std_20)
+  target_link_libraries(strake_${name} PRIVATE $<BUILD_INTERFACE:strake_flags>)
+  foreach(layer IN LISTS LAYER_DEPENDS)
+    target_link_libraries(strake_${name} PUBLIC strake_${layer})
+  endforeach()
+  target_link_libraries(strake_${name} PRIVATE ${LAYER_LIBRARIES})
+endfunction()

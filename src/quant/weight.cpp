@@ -1,0 +1,41 @@
+#include "strake/quant/weight.h"
+
+#include <utility>
+
+#include "base/fail.h"
+
+namespace strake {
+
+Weight::Weight(Tensor dense) : value_(std::move(dense)) {
+  const Tensor& tensor = *this->dense();
+  if (!is_floating(tensor.dtype()))
+    fail(ErrorKind::kUsage,
+         "a dense weight is floating, found {} {}: packed codes need their format (QuantizedMatrix)",
+         to_string(tensor.dtype()), tensor.shape().to_string());
+}
+
+Weight::Weight(QuantizedMatrix quantized) : value_(std::move(quantized)) {}
+
+const Shape& Weight::shape() const {
+  return dense() != nullptr ? dense()->shape() : quantized()->shape();
+}
+
+Device Weight::device() const {
+  return dense() != nullptr ? dense()->device() : quantized()->device();
+}
+
+int64_t Weight::nbytes() const {
+  return dense() != nullptr ? dense()->nbytes() : quantized()->nbytes();
+}
+
+std::optional<Format> Weight::format() const {
+  if (quantized() == nullptr) return std::nullopt;
+  return quantized()->format();
+}
+
+Weight Weight::slice(int axis, int64_t begin, int64_t end) const {
+  if (dense() != nullptr) return dense()->slice(axis, begin, end);
+  return quantized()->slice(axis, begin, end);
+}
+
+}  // namespace strake
