@@ -1,0 +1,30 @@
+// What a layer computes with.
+#pragma once
+
+#include <string_view>
+
+#include "strake/comm/group.h"
+#include "strake/ops/backend.h"
+
+namespace strake {
+
+// Sees named values that are the same on every rank, in the order of the computation: for
+// comparing runs.
+class Trace {
+ public:
+  virtual ~Trace() = default;
+  virtual void record(std::string_view name, const Tensor& value) = 0;
+};
+
+// Passed to every call, looked up nowhere.
+struct Context {
+  Backend& backend;
+  Group& group;
+  Trace* trace = nullptr;
+
+  void record(std::string_view name, const Tensor& value) const {
+    if (trace != nullptr) trace->record(name, value);
+  }
+};
+
+}  // namespace strake

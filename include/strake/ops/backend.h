@@ -1,0 +1,109 @@
+// The operations that layers are made of, and the backends that carry them out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "strake/ops/sum_tree.h"
+#include "strake/quant/weight.h"
+#include "strake/tensor/tensor.h"
+
+namespace strake {
+
+// Which part of a contraction a call computes: these nodes of the tree, whose elements, in this
+// order, are the columns of the operands at hand.
+struct PartialSums {
+  const SumTree& tree;
+  std::span<const int> nodes;
+};
+
+// Rotary position embedding: which pairs of a head turn, and how fast (arXiv:2104.09864).
+struct RopeTable {
+  enum class Pairs { kHalves, kAdjacent };  // (i, i + dims/2), or (2i, 2i + 1)
+  Pairs pairs = Pairs::kHalves;
+  int64_t dims = 0;    // leading elements of a head that turn; the rest pass
+  Tensor frequencies;  // float32 [dims / 2], radians a position
+  float magnitude = 1.0f;
+};
+
+// Which rows of which expert multiply: result row i is x[lhs[i]] times w[rhs[i]].
+struct GatherIndices {
+  std::span<const int32_t> lhs;
+  std::span<const int32_t> rhs;
+};
+
+// Query head h reads key-value head heads[h] of the cache; keys beyond `window` positions back
+// are not seen.
+struct AttentionView {
+  std::span<const int32_t> heads;
+  int64_t first_position;  // of the first query
+  float scale;
+  std::optional<int64_t> window;
+};
+
+// Every function checks its arguments (Error(kUsage) with what was expected and found) and then
+// calls the backend's own. Activations enter products as they are, sums are float32, and each
+// result element is computed by itself: its bits do not depend on how many rows or columns are
+// computed with it, nor on threads.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual Device device() const = 0;
+  virtual int threads() const = 0;
+
+  // x [M, K] floating, w [N, K] -> float32 [nodes, M, N]: each node's sum of x[m, k] * w[n, k].
+  Tensor matmul(const Tensor& x, const Weight& w, const PartialSums& sums);
+  // The whole product, float32 [M, N], along `tree`.
+  Tensor matmul(const Tensor& x, const Weight& w, const SumTree& tree);
+  // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
+  Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                       const PartialSums& sums);
+  // pieces float32 [nodes, ...], the sums of `sums.nodes` (any cover of the whole tree) -> [...].
+  Tensor finish_sums(const Tensor& pieces, const PartialSums& sums);
+
+  // Rows `ids` of w [V, D] -> float32 [ids, D].
+  Tensor embedding(const Weight& w, std::span<const int32_t> ids);
+
+  // x float32 [M, D], w [D] -> bfloat16 [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
+  Tensor rms_norm(const Tensor& x, const Tensor& w, float eps);
+  // In place on x bfloat16 [M, heads, D]; row m stands at first_position + m.
+  void rope(Tensor& x, const RopeTable& table, int64_t first_position);
+  // cache bfloat16 [heads, capacity, D]: rows first_position.. become x bfloat16 [M, heads, D].
+  void cache_store(Tensor& cache, const Tensor& x, int64_t first_position);
+  // q bfloat16 [M, heads, D], keys [KV, capacity, D], values [KV, capacity, DV] -> bfloat16
+  // [M, heads, DV]: causal softmax attention; row m sees positions 0 .. first_position + m.
+  Tensor attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+                   const AttentionView& view);
+  // silu(gate) * up, bfloat16 [M, D] each (arXiv:2002.05202).
+  Tensor swiglu(const Tensor& gate, const Tensor& up);
+  // x + y, float32 of one shape; y may be one row [D] added to each.
+  Tensor add(const Tensor& x, const Tensor& y);
+
+ private:
+  virtual Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) = 0;
+  virtual Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                                  const PartialSums& sums) = 0;
+  virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
+  virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
+  virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps) = 0;
+  virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
+  virtual void do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) = 0;
+  virtual Tensor do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+                              const AttentionView& view) = 0;
+  virtual Tensor do_swiglu(const Tensor& gate, const Tensor& up) = 0;
+  virtual Tensor do_add(const Tensor& x, const Tensor& y) = 0;
+};
+
+struct BackendOptions {
+  int threads = 1;
+};
+
+// By device name ("cpu"). Throws Error(kUnsupported) that lists the backends built in.
+std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options);
+
+}  // namespace strake

@@ -1,0 +1,145 @@
+#include "io/checkpoint.h"
+
+#include <fmt/ranges.h>
+
+#include <utility>
+
+#include "base/fail.h"
+
+namespace strake {
+namespace {
+
+constexpr size_t kNamesShown = 5;
+
+std::string shown(const std::vector<std::string>& names) {
+  const size_t count = std::min(names.size(), kNamesShown);
+  return fmt::format("{}{}",
+                     fmt::join(names.begin(), names.begin() + static_cast<long>(count), ", "),
+                     names.size() > count ? fmt::format(" and {} more", names.size() - count) : "");
+}
+
+// The cut in units of stored elements: `stored` of them for every `logical` elements.
+std::optional<Cut> rescaled(const std::optional<Cut>& cut, int64_t logical, int64_t stored) {
+  if (!cut) return cut;
+  Cut result = *cut;
+  for (Range& range : result.ranges)
+    range = {range.begin / logical * stored, range.end / logical * stored};
+  return result;
+}
+
+}  // namespace
+
+Checkpoint Checkpoint::open(const std::filesystem::path& directory, Device device) {
+  const auto file = directory / "config.json";
+  return {ModelConfig::parse(read_text_file(file), file.string()),
+          SafetensorsDirectory::open(directory), device};
+}
+
+Checkpoint::Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device device)
+    : config_(std::move(config)),
+      quantization_(QuantizationConfig::parse(config_)),
+      weights_(std::move(weights)),
+      device_(device) {}
+
+std::optional<Format> Checkpoint::format(const std::string& module) {
+  modules_.insert(module);
+  return quantization_.format_of(module, has(module + ".scales"));
+}
+
+const TensorEntry& Checkpoint::use(const std::string& name) {
+  const auto at = weights_.tensors().find(name);
+  if (at == weights_.tensors().end())
+    fail(ErrorKind::kCheckpoint, "{}: missing from the weights in {}", name, path().string());
+  used_.insert(name);
+  return at->second;
+}
+
+void Checkpoint::expect_shape(const std::string& name, const Shape& expected) const {
+  const Shape& found = weights_.tensors().at(name).shape;
+  if (found != expected)
+    fail(ErrorKind::kCheckpoint, "{}: shape {} expected, found {}", name, expected.to_string(),
+         found.to_string());
+}
+
+Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) {
+  const TensorEntry& entry = use(name);
+  if (!entry.dtype)
+    fail(ErrorKind::kUnsupported, "{}: element type {} is not supported", name, entry.stored_dtype);
+  if (device_.kind == DeviceKind::kMeta) {
+    if (!cut) return Tensor::empty(*entry.dtype, entry.shape, device_);
+    int64_t extent = 0;
+    for (const Range range : cut->ranges) extent += range.size();
+    return Tensor::empty(*entry.dtype, entry.shape.with(cut->axis, extent), device_);
+  }
+  if (!cut) return weights_.read(name);
+  if (cut->ranges.empty()) return weights_.read(name, cut->axis, 0, 0);
+  std::vector<Tensor> pieces;
+  for (const Range range : cut->ranges)
+    pieces.push_back(weights_.read(name, cut->axis, range.begin, range.end));
+  return pieces.size() == 1 ? pieces.front() : concatenate(pieces, cut->axis);
+}
+
+Tensor Checkpoint::tensor(const std::string& name, const Shape& shape,
+                          const std::optional<Cut>& cut) {
+  const TensorEntry& entry = use(name);
+  expect_shape(name, shape);
+  if (!entry.dtype || !is_floating(*entry.dtype))
+    fail(ErrorKind::kCheckpoint, "{}: F32, F16 or BF16 expected, found {}", name,
+         entry.stored_dtype);
+  return read(name, cut);
+}
+
+Weight Checkpoint::weight(const std::string& module, const Shape& shape,
+                          const std::optional<Cut>& cut) {
+  const std::string codes = module + ".weight";
+  const std::string scales = module + ".scales";
+  const std::string biases = module + ".biases";
+  const auto format = this->format(module);
+  if (!format) {
+    if (has(biases))
+      fail(ErrorKind::kCheckpoint, "{}: there is a tensor {}, but no {}", module, biases, scales);
+    return tensor(codes, shape, cut);
+  }
+  if (shape[-1] % format->group_size() != 0)
+    fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
+         module, format->to_string(), shape[-1]);
+  use(codes);
+  use(scales);
+  // Names first what the config claims: a wrong mode shows itself in the shapes of the packed
+  // tensors, or in the scales' dtype and the biases' presence, which make() checks.
+  const Shape stored = shape.with(-1, format->words(shape[-1]));
+  if (weights_.tensors().at(codes).shape != stored)
+    fail(ErrorKind::kCheckpoint, "{}: config.json says {}: shape {} expected, found {}", codes,
+         format->to_string(), stored.to_string(), weights_.tensors().at(codes).shape.to_string());
+  const int64_t group = format->group_size();
+  expect_shape(scales, shape.with(-1, shape[-1] / group));
+  const bool packed = cut && (cut->axis == -1 || cut->axis == shape.rank() - 1);
+  const int64_t logical = packed ? group : 1;
+  QuantizedParts parts{read(codes, rescaled(cut, logical, packed ? format->words(group) : 1)),
+                       read(scales, rescaled(cut, logical, 1))};
+  if (has(biases)) {
+    use(biases);
+    expect_shape(biases, shape.with(-1, shape[-1] / group));
+    parts.biases = read(biases, rescaled(cut, logical, 1));
+  }
+  auto matrix = QuantizedMatrix::make(module, *format, std::move(parts));
+  matrix.require_finite_scales(module);
+  return matrix;
+}
+
+void Checkpoint::require_all_used() const {
+  std::vector<std::string> unknown;
+  for (const auto& [name, entry] : weights_.tensors())
+    if (!used_.contains(name)) unknown.push_back(name);
+  if (!unknown.empty())
+    fail(ErrorKind::kCheckpoint, "{}: the model has no place for {} of its tensors: {}",
+         path().string(), unknown.size(), shown(unknown));
+  std::vector<std::string> strays;
+  for (const auto& [module, format] : quantization_.overrides())
+    if (!modules_.contains(module)) strays.push_back(module);
+  if (!strays.empty())
+    fail(ErrorKind::kCheckpoint, "{}: quantization: no module is called {}", config_.what(),
+         shown(strays));
+}
+
+}  // namespace strake

@@ -1,0 +1,10 @@
+// Llama (arXiv:2302.13971, 2407.21783) and what shares its blocks.
+#pragma once
+
+#include "models/model.h"
+
+namespace strake {
+
+std::unique_ptr<Model> make_llama(LayerLoader load);
+
+}  // namespace strake

@@ -1,0 +1,88 @@
+#include "strake/nn/embedding.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/fail.h"
+
+namespace strake {
+
+Embedding::Embedding(Weight table)
+    : Embedding(table, Partition::replicated(table.shape()[0], 1)) {}
+
+Embedding::Embedding(Weight rows, Partition vocabulary)
+    : table_(std::move(rows)),
+      vocabulary_(std::move(vocabulary)),
+      reduction_(Reduction::whole(table_.shape()[-1])) {
+  if (table_.shape().rank() != 2)
+    fail(ErrorKind::kUsage, "embedding: a table [vocabulary, width] expected, found {}",
+         table_.shape().to_string());
+}
+
+Tensor Embedding::forward(Context& context, std::span<const int32_t> ids) const {
+  for (const int32_t id : ids)
+    if (id < 0 || id >= vocabulary())
+      fail(ErrorKind::kUsage, "embedding: token id below {} expected, found {}", vocabulary(), id);
+  if (vocabulary_.ranks() == 1) return context.backend.embedding(table_, ids);
+  // Every rank knows who holds which row, so each sends the rows it holds, in order of asking.
+  const int ranks = vocabulary_.ranks();
+  std::vector<std::vector<size_t>> asked(static_cast<size_t>(ranks));  // positions in ids
+  std::vector<int32_t> own;  // our rows, counted within our part
+  for (size_t i = 0; i < ids.size(); ++i) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      int64_t before = 0;
+      for (const Range range : vocabulary_[rank]) {
+        if (range.begin <= ids[i] && ids[i] < range.end) {
+          asked[static_cast<size_t>(rank)].push_back(i);
+          if (rank == context.group.rank())
+            own.push_back(static_cast<int32_t>(ids[i] - range.begin + before));
+        }
+        before += range.size();
+      }
+    }
+  }
+  const auto count = static_cast<int64_t>(ids.size());
+  const int64_t row_bytes = table_.shape()[1] * static_cast<int64_t>(sizeof(float));
+  std::vector<int64_t> counts;
+  for (const auto& positions : asked)
+    counts.push_back(static_cast<int64_t>(positions.size()) * row_bytes);
+  const Tensor rows = context.backend.embedding(table_, own);
+  Tensor gathered = Tensor::empty(DType::kF32, {count, table_.shape()[1]});
+  context.group.all_gather(rows.bytes(), gathered.mutable_bytes(), counts);
+  Tensor result = Tensor::empty(DType::kF32, {count, table_.shape()[1]});
+  const std::byte* from = gathered.bytes().data();
+  for (const auto& positions : asked) {
+    for (const size_t position : positions) {
+      std::memcpy(result.mutable_bytes().data() + static_cast<int64_t>(position) * row_bytes, from,
+                  static_cast<size_t>(row_bytes));
+      from += row_bytes;
+    }
+  }
+  return result;
+}
+
+Tensor Embedding::as_linear(Context& context, const Tensor& x) const {
+  const Tensor local = context.backend.matmul(x, table_, reduction_.part(0));
+  return gather_columns(context, local.reshape({x.shape()[0], table_.shape()[0]}), vocabulary_);
+}
+
+std::string Embedding::describe() const {
+  const auto format = table_.format();
+  return fmt::format("{}Embedding({}, {}{})", format ? "Quantized" : "", vocabulary(),
+                     table_.shape()[1],
+                     format ? fmt::format(", group_size={}, bits={}, mode={}", format->group_size(),
+                                          format->bits(), format->mode_name())
+                            : "");
+}
+
+Embedding shard_embedding(const Embedding& embedding, const Group& group) {
+  const Dimension vocabulary("shard_embedding: vocabulary", embedding.vocabulary(), 1);
+  Partition partition = Partition::divide(vocabulary, Shares::equal(group.size()));
+  const auto ranges = partition[group.rank()];
+  const Range range = ranges.empty() ? Range{0, 0} : ranges.front();
+  Weight rows = embedding.table().slice(0, range.begin, range.end);
+  return {std::move(rows), std::move(partition)};
+}
+
+}  // namespace strake

@@ -1,0 +1,74 @@
+#include "nn/layer_loader.h"
+
+#include <utility>
+
+namespace strake {
+
+LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank)
+    : state_(std::make_shared<State>(State{checkpoint, std::move(shares), rank, {}})) {}
+
+LayerLoader::LayerLoader(std::shared_ptr<State> state, std::string prefix)
+    : state_(std::move(state)), prefix_(std::move(prefix)) {}
+
+LayerLoader LayerLoader::at(std::string_view child) const {
+  return {state_, path(child) + "."};
+}
+
+std::string LayerLoader::path(std::string_view name) const { return prefix_ + std::string(name); }
+
+int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
+  return strake::input_unit(state_->checkpoint.format(path(name)), inputs);
+}
+
+Cut LayerLoader::cut(int axis, const Partition& partition) const {
+  const auto ranges = partition[state_->rank];
+  return {axis, {ranges.begin(), ranges.end()}};
+}
+
+std::optional<Tensor> LayerLoader::bias(std::string_view name, int64_t outputs,
+                                        const std::optional<Cut>& cut, Bias bias) {
+  if (bias == Bias::kNone) return std::nullopt;
+  return state_->checkpoint.tensor(path(name) + ".bias", {outputs}, cut);
+}
+
+Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs,
+                                   Bias bias) {
+  const Shape shape{outputs.extent(), inputs};
+  const Cut rows = cut(0, outputs);
+  Weight weight = state_->checkpoint.weight(path(name), shape, rows);
+  auto offset = this->bias(name, outputs.extent(), rows, bias);
+  state_->modules.push_back({path(name), ModuleKind::kLinear, shape, weight.format(),
+                             Sharding::kAllToSharded, outputs, 1,
+                             weight.nbytes() + (offset ? offset->nbytes() : 0)});
+  return Linear::all_to_sharded(std::move(weight), std::move(offset), outputs);
+}
+
+Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs,
+                                   Bias bias) {
+  const Shape shape{outputs, inputs.extent()};
+  Partition partition = divide(inputs);
+  Weight weight = state_->checkpoint.weight(path(name), shape, cut(1, partition));
+  auto offset = this->bias(name, outputs, std::nullopt, bias);
+  state_->modules.push_back({path(name), ModuleKind::kLinear, shape, weight.format(),
+                             Sharding::kShardedToAll, partition,
+                             inputs.unit_for(state_->shares.ranks()),
+                             weight.nbytes() + (offset ? offset->nbytes() : 0)});
+  return Linear::sharded_to_all(std::move(weight), std::move(offset), inputs, std::move(partition));
+}
+
+Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width) {
+  Partition partition = divide(Dimension(path(name) + ", vocabulary", vocabulary, 1));
+  Weight rows = state_->checkpoint.weight(path(name), {vocabulary, width}, cut(0, partition));
+  state_->modules.push_back({path(name), ModuleKind::kEmbedding, {vocabulary, width}, rows.format(),
+                             Sharding::kAllToSharded, partition, 1, rows.nbytes()});
+  return {std::move(rows), std::move(partition)};
+}
+
+RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps) {
+  Tensor weight = state_->checkpoint.tensor(path(name) + ".weight", {width});
+  state_->modules.push_back({path(name) + ".weight", ModuleKind::kOther, {width}, std::nullopt,
+                             Sharding::kNone, std::nullopt, width, weight.nbytes()});
+  return {std::move(weight), eps};
+}
+
+}  // namespace strake

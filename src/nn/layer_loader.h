@@ -1,0 +1,82 @@
+// Layers made from a checkpoint, each rank's part of each.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/checkpoint.h"
+#include "strake/nn/embedding.h"
+#include "strake/nn/linear.h"
+#include "strake/nn/rms_norm.h"
+
+namespace strake {
+
+enum class Bias { kNone, kPresent };
+
+// What kind of module a loaded tensor belongs to: quantizing turns linear layers and embeddings
+// into their quantized forms and leaves the rest.
+enum class ModuleKind { kLinear, kEmbedding, kOther };
+
+// One module (or lone tensor) as a rank holds it.
+struct LoadedModule {
+  std::string path;  // "model.layers.0.mlp.down_proj"; a lone tensor's full name
+  ModuleKind kind;
+  Shape shape;  // of the whole weight
+  std::optional<Format> format;
+  Sharding sharding;
+  std::optional<Partition> partition;  // of the rows or columns; nothing where replicated
+  int64_t unit;                        // elements that stayed together
+  int64_t bytes;                       // on this rank
+};
+
+// Names layers by their path and reads this rank's part of each. A model's constructor is a list
+// of these calls; run on a checkpoint without bytes (Device::meta()), the same list is the plan.
+class LayerLoader {
+ public:
+  LayerLoader(Checkpoint& checkpoint, Shares shares, int rank);
+
+  // The same loader with a longer path.
+  LayerLoader at(std::string_view child) const;
+
+  const ModelConfig& config() const { return state_->checkpoint.config(); }
+  Device device() const { return state_->checkpoint.device(); }
+  int rank() const { return state_->rank; }
+  const Shares& shares() const { return state_->shares; }
+  Partition divide(const Dimension& dimension) const {
+    return Partition::divide(dimension, state_->shares);
+  }
+
+  // Elements along the inputs of module `name` that cannot be cut.
+  int64_t input_unit(std::string_view name, int64_t inputs) const;
+  std::string path(std::string_view name) const;
+
+  Linear all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs, Bias bias);
+  Linear sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs, Bias bias);
+  Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width);
+  RmsNorm rms_norm(std::string_view name, int64_t width, float eps);
+  // Tensors that older exporters wrote and nobody needs.
+  void ignore(std::string_view name) { state_->checkpoint.ignore(path(name)); }
+
+  const std::vector<LoadedModule>& modules() const { return state_->modules; }
+
+ private:
+  struct State {
+    Checkpoint& checkpoint;
+    Shares shares;
+    int rank;
+    std::vector<LoadedModule> modules;
+  };
+  LayerLoader(std::shared_ptr<State> state, std::string prefix);
+  Cut cut(int axis, const Partition& partition) const;
+  std::optional<Tensor> bias(std::string_view name, int64_t outputs,
+                             const std::optional<Cut>& cut, Bias bias);
+
+  std::shared_ptr<State> state_;
+  std::string prefix_;
+};
+
+}  // namespace strake

@@ -1,0 +1,118 @@
+#include "strake/nn/reduction.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/fail.h"
+
+namespace strake {
+namespace {
+
+// Above this, sending every partial sum to everyone costs more than a second exchange.
+constexpr int64_t kShortMessage = 256 * 1024;
+
+// Elements [begin(rank), begin(rank + 1)) are the rank's share of `count`.
+int64_t share_begin(int64_t count, int rank, int ranks) { return count * rank / ranks; }
+
+}  // namespace
+
+Reduction::Reduction(const Dimension& dimension, const Partition& partition)
+    : tree_(dimension.canonical_cuts()) {
+  for (int rank = 0; rank < partition.ranks(); ++rank) {
+    auto& nodes = nodes_.emplace_back();
+    for (const Range range : partition[rank]) {
+      const auto cover = tree_.cover(range.begin, range.end);
+      nodes.insert(nodes.end(), cover.begin(), cover.end());
+    }
+    all_nodes_.insert(all_nodes_.end(), nodes.begin(), nodes.end());
+  }
+}
+
+Reduction::Reduction(SumTree tree, std::vector<std::vector<int>> nodes)
+    : tree_(std::move(tree)), nodes_(std::move(nodes)), all_nodes_(nodes_.front()) {}
+
+Reduction Reduction::whole(int64_t extent) { return {SumTree::whole(extent), {{0}}}; }
+
+PartialSums Reduction::part(int rank) const {
+  return {tree_, nodes_.at(static_cast<size_t>(rank))};
+}
+
+Tensor Reduction::finish(Context& context, const Tensor& partial) const {
+  if (nodes_.size() == 1) return context.backend.finish_sums(partial, all());
+  const int64_t columns = partial.shape()[1] * partial.shape()[2];
+  const int64_t bytes =
+      static_cast<int64_t>(all_nodes_.size()) * columns * static_cast<int64_t>(sizeof(float));
+  return bytes <= kShortMessage ? finish_everywhere(context, partial)
+                                : finish_in_shares(context, partial);
+}
+
+Tensor Reduction::finish_everywhere(Context& context, const Tensor& partial) const {
+  const int64_t rows = partial.shape()[1];
+  const int64_t columns = partial.shape()[2];
+  std::vector<int64_t> counts;
+  for (const auto& nodes : nodes_)
+    counts.push_back(static_cast<int64_t>(nodes.size() * sizeof(float)) * rows * columns);
+  Tensor pieces =
+      Tensor::empty(DType::kF32, {static_cast<int64_t>(all_nodes_.size()), rows, columns});
+  context.group.all_gather(partial.bytes(), pieces.mutable_bytes(), counts);
+  return context.backend.finish_sums(pieces, all());
+}
+
+Tensor Reduction::finish_in_shares(Context& context, const Tensor& partial) const {
+  const int ranks = context.group.size();
+  const int rank = context.group.rank();
+  const int64_t elements = partial.shape()[1] * partial.shape()[2];
+  const auto own_nodes = static_cast<int64_t>(nodes_[static_cast<size_t>(rank)].size());
+  const auto share = [&](int r) {
+    return share_begin(elements, r + 1, ranks) - share_begin(elements, r, ranks);
+  };
+  const auto bytes_of = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)); };
+  // To each rank its share of each of our nodes; from each rank our share of its nodes.
+  std::vector<int64_t> send_counts, receive_counts, share_counts;
+  std::vector<Tensor> outgoing;
+  const Tensor flat = partial.reshape({own_nodes, elements});
+  for (int r = 0; r < ranks; ++r) {
+    const int64_t begin = share_begin(elements, r, ranks);
+    outgoing.push_back(flat.slice(1, begin, begin + share(r)).reshape({own_nodes * share(r)}));
+    send_counts.push_back(bytes_of(own_nodes * share(r)));
+    receive_counts.push_back(
+        bytes_of(static_cast<int64_t>(nodes_[static_cast<size_t>(r)].size()) * share(rank)));
+    share_counts.push_back(bytes_of(share(r)));
+  }
+  const Tensor send = concatenate(outgoing, 0);
+  Tensor pieces =
+      Tensor::empty(DType::kF32, {static_cast<int64_t>(all_nodes_.size()), share(rank)});
+  context.group.all_to_all(send.bytes(), send_counts, pieces.mutable_bytes(), receive_counts);
+  const Tensor finished = context.backend.finish_sums(pieces, all());
+  Tensor result = Tensor::empty(DType::kF32, {partial.shape()[1], partial.shape()[2]});
+  context.group.all_gather(finished.bytes(), result.mutable_bytes(), share_counts);
+  return result;
+}
+
+Tensor gather_columns(Context& context, const Tensor& local, const Partition& columns) {
+  if (columns.ranks() == 1) return local;
+  const int64_t rows = local.shape()[0];
+  const int64_t width = size_of(local.dtype());
+  std::vector<int64_t> counts;
+  for (int rank = 0; rank < columns.ranks(); ++rank)
+    counts.push_back(rows * columns.size(rank) * width);
+  Tensor gathered = Tensor::empty(local.dtype(), {rows * columns.extent()});
+  context.group.all_gather(local.bytes(), gathered.mutable_bytes(), counts);
+  // Rank-major to row-major: each rank's row is cut into the ranges that it holds.
+  Tensor result = Tensor::empty(local.dtype(), {rows, columns.extent()});
+  const std::byte* from = gathered.bytes().data();
+  std::byte* const to = result.mutable_bytes().data();
+  for (int rank = 0; rank < columns.ranks(); ++rank) {
+    for (int64_t row = 0; row < rows; ++row) {
+      for (const Range range : columns[rank]) {
+        std::memcpy(to + (row * columns.extent() + range.begin) * width, from,
+                    static_cast<size_t>(range.size() * width));
+        from += range.size() * width;
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace strake

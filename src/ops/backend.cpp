@@ -1,0 +1,172 @@
+#include "strake/ops/backend.h"
+
+#include <fmt/ranges.h>
+
+#include <vector>
+
+#include "base/fail.h"
+#include "ops/backends.h"
+
+namespace strake {
+namespace {
+
+void expect(bool holds, std::string_view op, std::string_view expected, const std::string& found) {
+  if (!holds) fail(ErrorKind::kUsage, "{}: {} expected, found {}", op, expected, found);
+}
+
+std::string text(const Tensor& tensor) {
+  return fmt::format("{} {}", to_string(tensor.dtype()), tensor.shape().to_string());
+}
+
+void expect_dtype(std::string_view op, std::string_view name, const Tensor& tensor, DType dtype,
+                  int rank) {
+  expect(tensor.dtype() == dtype && tensor.shape().rank() == rank, op,
+         fmt::format("{} of {} with {} axes", name, to_string(dtype), rank), text(tensor));
+}
+
+// The columns that the nodes stand for, which the operands must have.
+int64_t columns(const PartialSums& sums) {
+  int64_t columns = 0;
+  for (const int node : sums.nodes) columns += sums.tree.node(node).end - sums.tree.node(node).begin;
+  return columns;
+}
+
+void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
+                   const PartialSums& sums) {
+  expect(is_floating(x.dtype()) && x.shape().rank() == 2, op, "floating x [rows, in]", text(x));
+  expect(w.shape().rank() == weight_rank, op, fmt::format("a weight with {} axes", weight_rank),
+         w.shape().to_string());
+  expect(w.shape()[-1] == x.shape()[1], op,
+         fmt::format("a weight of {} inputs, as x has", x.shape()[1]), w.shape().to_string());
+  expect(columns(sums) == x.shape()[1], op,
+         fmt::format("sums over {} inputs, as x has", x.shape()[1]),
+         fmt::format("{}", columns(sums)));
+}
+
+}  // namespace
+
+Tensor Backend::matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
+  check_product("matmul", x, w, 2, sums);
+  return do_matmul(x, w, sums);
+}
+
+Tensor Backend::matmul(const Tensor& x, const Weight& w, const SumTree& tree) {
+  const int root[] = {0};
+  const Tensor y = matmul(x, w, PartialSums{tree, root});
+  return y.reshape(Shape{y.shape()[1], y.shape()[2]});
+}
+
+Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                              const PartialSums& sums) {
+  check_product("gather_matmul", x, w, 3, sums);
+  expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul", "as many lhs as rhs indices",
+         fmt::format("{} and {}", indices.lhs.size(), indices.rhs.size()));
+  for (const int32_t row : indices.lhs)
+    expect(row >= 0 && row < x.shape()[0], "gather_matmul",
+           fmt::format("lhs indices below {}", x.shape()[0]), std::to_string(row));
+  for (const int32_t expert : indices.rhs)
+    expect(expert >= 0 && expert < w.shape()[0], "gather_matmul",
+           fmt::format("rhs indices below {}", w.shape()[0]), std::to_string(expert));
+  return do_gather_matmul(x, w, indices, sums);
+}
+
+Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
+  expect(pieces.dtype() == DType::kF32 && pieces.shape().rank() >= 1 &&
+             pieces.shape()[0] == static_cast<int64_t>(sums.nodes.size()),
+         "finish_sums", fmt::format("F32 pieces of {} nodes", sums.nodes.size()), text(pieces));
+  expect(columns(sums) == sums.tree.extent(), "finish_sums",
+         fmt::format("nodes that cover {} elements", sums.tree.extent()),
+         fmt::format("{}", columns(sums)));
+  return do_finish_sums(pieces, sums);
+}
+
+Tensor Backend::embedding(const Weight& w, std::span<const int32_t> ids) {
+  expect(w.shape().rank() == 2, "embedding", "a weight with 2 axes", w.shape().to_string());
+  for (const int32_t id : ids)
+    expect(id >= 0 && id < w.shape()[0], "embedding", fmt::format("ids below {}", w.shape()[0]),
+           std::to_string(id));
+  return do_embedding(w, ids);
+}
+
+Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps) {
+  expect_dtype("rms_norm", "x", x, DType::kF32, 2);
+  expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm",
+         fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
+  return do_rms_norm(x, w, eps);
+}
+
+void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
+  expect_dtype("rope", "x", x, DType::kBF16, 3);
+  expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
+         fmt::format("an even number of at most {} dimensions", x.shape()[2]),
+         std::to_string(table.dims));
+  expect_dtype("rope", "frequencies", table.frequencies, DType::kF32, 1);
+  expect(table.frequencies.elements() == table.dims / 2, "rope",
+         fmt::format("{} frequencies", table.dims / 2), text(table.frequencies));
+  expect(first_position >= 0, "rope", "a position of at least 0", std::to_string(first_position));
+  do_rope(x, table, first_position);
+}
+
+void Backend::cache_store(Tensor& cache, const Tensor& x, int64_t first_position) {
+  expect_dtype("cache_store", "cache", cache, DType::kBF16, 3);
+  expect_dtype("cache_store", "x", x, DType::kBF16, 3);
+  expect(cache.shape()[0] == x.shape()[1] && cache.shape()[2] == x.shape()[2], "cache_store",
+         fmt::format("x [rows, {}, {}]", cache.shape()[0], cache.shape()[2]), text(x));
+  expect(first_position >= 0 && first_position + x.shape()[0] <= cache.shape()[1], "cache_store",
+         fmt::format("positions below {}", cache.shape()[1]),
+         fmt::format("{} to {}", first_position, first_position + x.shape()[0]));
+  do_cache_store(cache, x, first_position);
+}
+
+Tensor Backend::attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+                          const AttentionView& view) {
+  expect_dtype("attention", "q", q, DType::kBF16, 3);
+  expect_dtype("attention", "keys", keys, DType::kBF16, 3);
+  expect_dtype("attention", "values", values, DType::kBF16, 3);
+  expect(keys.shape()[2] == q.shape()[2] && values.shape().with(2, 0) == keys.shape().with(2, 0),
+         "attention", "keys and values [heads, capacity, D] that fit q",
+         text(q) + ", " + text(keys) + ", " + text(values));
+  expect(static_cast<int64_t>(view.heads.size()) == q.shape()[1], "attention",
+         fmt::format("{} head indices", q.shape()[1]), std::to_string(view.heads.size()));
+  for (const int32_t head : view.heads)
+    expect(head >= 0 && head < keys.shape()[0], "attention",
+           fmt::format("key-value heads below {}", keys.shape()[0]), std::to_string(head));
+  expect(view.first_position >= 0 && view.first_position + q.shape()[0] <= keys.shape()[1],
+         "attention", fmt::format("positions below {}", keys.shape()[1]),
+         fmt::format("{} to {}", view.first_position, view.first_position + q.shape()[0]));
+  return do_attention(q, keys, values, view);
+}
+
+Tensor Backend::swiglu(const Tensor& gate, const Tensor& up) {
+  expect_dtype("swiglu", "gate", gate, DType::kBF16, 2);
+  expect(up.dtype() == gate.dtype() && up.shape() == gate.shape(), "swiglu",
+         "up like gate, " + text(gate), text(up));
+  return do_swiglu(gate, up);
+}
+
+Tensor Backend::add(const Tensor& x, const Tensor& y) {
+  expect(x.dtype() == DType::kF32 && y.dtype() == DType::kF32, "add", "F32 operands",
+         text(x) + " and " + text(y));
+  expect(x.shape() == y.shape() || (y.shape().rank() == 1 && x.shape()[-1] == y.shape()[0]), "add",
+         "equal shapes, or one row to add to each", text(x) + " and " + text(y));
+  return do_add(x, y);
+}
+
+std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
+  struct Entry {
+    std::string_view name;
+    std::unique_ptr<Backend> (*make)(const BackendOptions&);
+  };
+  static constexpr Entry kBackends[] = {
+      {"cpu", make_cpu_backend},
+  };
+  std::vector<std::string_view> names;
+  for (const Entry& entry : kBackends) {
+    if (entry.name == device) return entry.make(options);
+    names.push_back(entry.name);
+  }
+  fail(ErrorKind::kUnsupported, "device '{}' is not built in; this build has: {}", device,
+       fmt::join(names, ", "));
+}
+
+}  // namespace strake

@@ -1,0 +1,12 @@
+// The makers behind the table of backends in backend.cpp.
+#pragma once
+
+#include <memory>
+
+#include "strake/ops/backend.h"
+
+namespace strake {
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
+
+}  // namespace strake

@@ -1,0 +1,34 @@
+// The portable CPU backend: every kernel in plain C++, the reference for faster ones.
+#pragma once
+
+#include "strake/base/thread_pool.h"
+#include "strake/ops/backend.h"
+
+namespace strake::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options) : pool_(options.threads) {}
+
+  std::string_view name() const override { return "cpu"; }
+  Device device() const override { return Device::cpu(); }
+  int threads() const override { return pool_.size(); }
+
+ private:
+  Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
+  Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                          const PartialSums& sums) override;
+  Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
+  Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
+  Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps) override;
+  void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
+  void do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) override;
+  Tensor do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+                      const AttentionView& view) override;
+  Tensor do_swiglu(const Tensor& gate, const Tensor& up) override;
+  Tensor do_add(const Tensor& x, const Tensor& y) override;
+
+  ThreadPool pool_;
+};
+
+}  // namespace strake::cpu
