@@ -24,7 +24,8 @@ constexpr auto kInfo = []<size_t... I>(std::index_sequence<I...>) {
       {{std::tuple_element_t<I, FormatList>::kMode, std::tuple_element_t<I, FormatList>::kBits,
         std::tuple_element_t<I, FormatList>::kGroupSize,
         std::tuple_element_t<I, FormatList>::kHasBiases}...}};
-}(std::make_index_sequence<kCount>());
+}
+(std::make_index_sequence<kCount>());
 
 std::string legal_combinations(Mode mode) {
   std::vector<std::string> legal;
@@ -58,7 +59,8 @@ Format Format::parse(std::string_view mode, std::optional<int> bits,
 std::span<const Format> Format::all() {
   static constexpr auto kAll = []<size_t... I>(std::index_sequence<I...>) {
     return std::array<Format, kCount>{Format(static_cast<int>(I))...};
-  }(std::make_index_sequence<kCount>());
+  }
+  (std::make_index_sequence<kCount>());
   return kAll;
 }
 

@@ -39,12 +39,12 @@ using Concat = decltype(std::tuple_cat(std::declval<Specs>()...));
 
 }  // namespace detail
 
-using FormatList = detail::Concat<
-    decltype(detail::affine_grid(std::integer_sequence<int, 2, 3, 4, 5, 6, 8>(),
-                                 std::integer_sequence<int, 32, 64, 128>())),
-    std::tuple<FormatSpec<Mode::kMxfp4, E2M1, E8M0, 32>>,
-    std::tuple<FormatSpec<Mode::kMxfp8, E4M3, E8M0, 32>>,
-    std::tuple<FormatSpec<Mode::kNvfp4, E2M1, E4M3Scale, 16>>>;
+using FormatList =
+    detail::Concat<decltype(detail::affine_grid(std::integer_sequence<int, 2, 3, 4, 5, 6, 8>(),
+                                                std::integer_sequence<int, 32, 64, 128>())),
+                   std::tuple<FormatSpec<Mode::kMxfp4, E2M1, E8M0, 32>>,
+                   std::tuple<FormatSpec<Mode::kMxfp8, E4M3, E8M0, 32>>,
+                   std::tuple<FormatSpec<Mode::kNvfp4, E2M1, E4M3Scale, 16>>>;
 
 struct ModeInfo {
   Mode mode;
@@ -64,12 +64,13 @@ inline constexpr ModeInfo kModes[] = {
 template <class Visitor>
 decltype(auto) visit_format(Format format, Visitor&& visitor) {
   using Result = decltype(visitor(std::tuple_element_t<0, FormatList>()));
-  return [&]<size_t... I>(std::index_sequence<I...>) -> Result {
+  return [&]<size_t... I>(std::index_sequence<I...>)->Result {
     using Call = Result (*)(Visitor&);
     constexpr Call kCalls[] = {
         [](Visitor& v) -> Result { return v(std::tuple_element_t<I, FormatList>()); }...};
     return kCalls[format.index()](visitor);
-  }(std::make_index_sequence<std::tuple_size_v<FormatList>>());
+  }
+  (std::make_index_sequence<std::tuple_size_v<FormatList>>());
 }
 
 }  // namespace strake

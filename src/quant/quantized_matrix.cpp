@@ -100,8 +100,8 @@ void QuantizedMatrix::require_finite_scales(std::string_view name) const {
       const auto bytes = parts_.scales.data<uint8_t>();
       for (size_t i = 0; i < bytes.size(); ++i)
         if (!std::isfinite(Scale::decode(bytes[i])))
-          fail(ErrorKind::kCheckpoint, "{}.scales: byte {} is {}, which is not a finite scale", name,
-               i, bytes[i]);
+          fail(ErrorKind::kCheckpoint, "{}.scales: byte {} is {}, which is not a finite scale",
+               name, i, bytes[i]);
     }
   });
 }
@@ -116,8 +116,7 @@ QuantizedMatrix QuantizedMatrix::slice(int axis, int64_t begin, int64_t end) con
   const auto cut = [&](const Tensor& tensor, int64_t per_group) {
     return tensor.slice(axis, begin / group * per_group, end / group * per_group);
   };
-  QuantizedParts parts{cut(parts_.codes, packed ? format_.words(group) : 1),
-                       cut(parts_.scales, 1)};
+  QuantizedParts parts{cut(parts_.codes, packed ? format_.words(group) : 1), cut(parts_.scales, 1)};
   if (parts_.biases) parts.biases = cut(*parts_.biases, 1);
   parts.tensor_amax = parts_.tensor_amax;
   return {format_, shape_.with(axis, end - begin), std::move(parts)};
@@ -129,8 +128,8 @@ QuantizedMatrix concatenate(std::span<const QuantizedMatrix> parts, int axis) {
   std::vector<Tensor> codes, scales, biases;
   for (const QuantizedMatrix& part : parts) {
     if (part.format() != first.format() || part.tensor_amax() != first.tensor_amax())
-      fail(ErrorKind::kUsage, "concatenate: formats differ: {} and {}{}", first.format().to_string(),
-           part.format().to_string(),
+      fail(ErrorKind::kUsage, "concatenate: formats differ: {} and {}{}",
+           first.format().to_string(), part.format().to_string(),
            part.format() == first.format() ? ", with different tensor scales" : "");
     codes.push_back(part.codes());
     scales.push_back(part.scales());

@@ -9,9 +9,10 @@ namespace strake {
 Weight::Weight(Tensor dense) : value_(std::move(dense)) {
   const Tensor& tensor = *this->dense();
   if (!is_floating(tensor.dtype()))
-    fail(ErrorKind::kUsage,
-         "a dense weight is floating, found {} {}: packed codes need their format (QuantizedMatrix)",
-         to_string(tensor.dtype()), tensor.shape().to_string());
+    fail(
+        ErrorKind::kUsage,
+        "a dense weight is floating, found {} {}: packed codes need their format (QuantizedMatrix)",
+        to_string(tensor.dtype()), tensor.shape().to_string());
 }
 
 Weight::Weight(QuantizedMatrix quantized) : value_(std::move(quantized)) {}
