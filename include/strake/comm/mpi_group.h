@@ -1,0 +1,24 @@
+// Ranks as processes, started by mpirun.
+#pragma once
+
+#include <memory>
+
+#include "strake/comm/group.h"
+
+namespace strake {
+
+// Number of ranks with which mpirun started this process, 1 without mpirun (read from the
+// environment: MPI itself starts only in make_mpi_group).
+int mpi_ranks();
+
+// Whether mpirun started this process as one of several ranks.
+bool started_by_mpi();
+
+// All ranks of the run. MPI is initialized here, for the calling thread, and finalized when the
+// group goes: the destructor waits for the other ranks until the deadline, and ends the run when
+// one of them is missing. When the group goes because of an exception, it leaves MPI as it is: the
+// process must then end with a non-zero code, which makes mpirun end the other ranks. At most one
+// group in a process. Throws Error(kCommunication) when MPI cannot start.
+std::unique_ptr<Group> make_mpi_group(const GroupOptions& options);
+
+}  // namespace strake

@@ -1,0 +1,28 @@
+#include "comm/communicators.h"
+
+#include <array>
+
+#include "base/fail.h"
+#include "strake/comm/mpi_group.h"
+
+namespace strake {
+
+std::span<const Communicator> communicators() {
+  static constexpr auto kTable = std::to_array<Communicator>({
+#ifdef STRAKE_HAS_MPI
+      {"mpi", started_by_mpi, make_mpi_group},
+#endif
+      {"solo", [] { return mpi_ranks() == 1; },
+       [](const GroupOptions&) { return make_solo_group(); }},
+  });
+  return kTable;
+}
+
+std::unique_ptr<Group> make_group(const GroupOptions& options) {
+  for (const Communicator& communicator : communicators())
+    if (communicator.applies()) return communicator.make(options);
+  fail(ErrorKind::kUnsupported, "mpirun started {} ranks, and this build has no MPI: 1 expected",
+       mpi_ranks());
+}
+
+}  // namespace strake
