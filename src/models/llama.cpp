@@ -75,10 +75,10 @@ class Llama final : public Model {
 
   int64_t vocabulary() const override { return embedding_.vocabulary(); }
 
-  SequenceCache make_cache(int64_t capacity) const override {
+  SequenceCache make_cache(int64_t capacity, DType dtype) const override {
     SequenceCache cache;
     for (const LlamaLayer& layer : layers_)
-      cache.layers.push_back(layer.attention.make_cache(capacity, device_));
+      cache.layers.push_back(layer.attention.make_cache(capacity, dtype, device_));
     return cache;
   }
 

@@ -20,8 +20,8 @@ class Model {
   virtual ~Model() = default;
 
   virtual int64_t vocabulary() const = 0;
-  // Room for `capacity` tokens of one sequence.
-  virtual SequenceCache make_cache(int64_t capacity) const = 0;
+  // Room for `capacity` tokens of one sequence, in the dtype of the activations.
+  virtual SequenceCache make_cache(int64_t capacity, DType dtype) const = 0;
   // Runs `tokens` after those in the cache, which grows by them. -> logits float32
   // [rows, vocabulary], the same on every rank. Throws Error(kUsage) when the cache is full or a
   // token is not in the vocabulary.

@@ -54,7 +54,7 @@ Tensor Attention::forward(Context& context, const Tensor& x, KvCache& cache,
                           int64_t first_position) const {
   const int64_t rows = x.shape()[0];
   const auto heads_of = [&](const Linear& projection, int64_t heads) {
-    return projection.forward(context, x, DType::kBF16).reshape({rows, heads, head_dim_});
+    return projection.forward(context, x, context.activations).reshape({rows, heads, head_dim_});
   };
   Tensor q = heads_of(q_, query_heads_);
   Tensor k = heads_of(k_, kv_heads_);

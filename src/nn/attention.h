@@ -25,11 +25,11 @@ class Attention {
   // q_proj, k_proj, v_proj and o_proj below the loader's path.
   Attention(LayerLoader load, const AttentionConfig& config);
 
-  // x bfloat16 [rows, hidden], the tokens at first_position .. -> float32 [rows, hidden].
+  // x [rows, hidden], the tokens at first_position .. -> float32 [rows, hidden].
   Tensor forward(Context& context, const Tensor& x, KvCache& cache, int64_t first_position) const;
 
-  KvCache make_cache(int64_t capacity, Device device) const {
-    return {kv_heads_, head_dim_, capacity, device};
+  KvCache make_cache(int64_t capacity, DType dtype, Device device) const {
+    return {dtype, {kv_heads_, capacity, head_dim_}, device};
   }
 
  private:

@@ -2,20 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "strake/ops/backend.h"
 
 namespace strake {
 
-// One layer's cache of one sequence, this rank's heads: bfloat16 [heads, capacity, width] each.
+// One layer's cache of one sequence, this rank's heads: keys and values [heads, capacity, width].
 class KvCache {
  public:
-  KvCache(int64_t heads, int64_t width, int64_t capacity, Device device)
-      : keys_(Tensor::empty(DType::kBF16, {heads, capacity, width}, device)),
-        values_(Tensor::empty(DType::kBF16, {heads, capacity, width}, device)) {}
+  KvCache(DType dtype, Shape shape, Device device)
+      : keys_(Tensor::empty(dtype, shape, device)),
+        values_(Tensor::empty(dtype, std::move(shape), device)) {}
 
-  // k, v bfloat16 [rows, heads, width] at positions first_position .. . Throws Error(kUsage) past
+  // k, v [rows, heads, width] at positions first_position .. . Throws Error(kUsage) past
   // the capacity.
   void store(Backend& backend, const Tensor& k, const Tensor& v, int64_t first_position) {
     backend.cache_store(keys_, k, first_position);

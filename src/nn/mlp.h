@@ -16,10 +16,10 @@ class GatedMlp {
                            load.input_unit("down_proj", width)),
                  hidden, bias) {}
 
-  // x bfloat16 [rows, hidden] -> float32 [rows, hidden].
+  // x [rows, hidden] -> float32 [rows, hidden].
   Tensor forward(Context& context, const Tensor& x) const {
-    const Tensor gate = gate_.forward(context, x, DType::kBF16);
-    const Tensor up = up_.forward(context, x, DType::kBF16);
+    const Tensor gate = gate_.forward(context, x, context.activations);
+    const Tensor up = up_.forward(context, x, context.activations);
     return down_.forward(context, context.backend.swiglu(gate, up), DType::kF32);
   }
 

@@ -24,6 +24,11 @@ void expect_dtype(std::string_view op, std::string_view name, const Tensor& tens
          fmt::format("{} of {} with {} axes", name, to_string(dtype), rank), text(tensor));
 }
 
+void expect_floating(std::string_view op, std::string_view name, const Tensor& tensor, int rank) {
+  expect(is_floating(tensor.dtype()) && tensor.shape().rank() == rank, op,
+         fmt::format("floating {} with {} axes", name, rank), text(tensor));
+}
+
 // The columns that the nodes stand for, which the operands must have.
 int64_t columns(const PartialSums& sums) {
   int64_t columns = 0;
@@ -88,15 +93,16 @@ Tensor Backend::embedding(const Weight& w, std::span<const int32_t> ids) {
   return do_embedding(w, ids);
 }
 
-Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps) {
+Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
   expect_dtype("rms_norm", "x", x, DType::kF32, 2);
   expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm",
          fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
-  return do_rms_norm(x, w, eps);
+  expect(is_floating(dtype), "rms_norm", "a floating result", std::string(to_string(dtype)));
+  return do_rms_norm(x, w, eps, dtype);
 }
 
 void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
-  expect_dtype("rope", "x", x, DType::kBF16, 3);
+  expect_floating("rope", "x", x, 3);
   expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
          fmt::format("an even number of at most {} dimensions", x.shape()[2]),
          std::to_string(table.dims));
@@ -108,8 +114,8 @@ void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
 }
 
 void Backend::cache_store(Tensor& cache, const Tensor& x, int64_t first_position) {
-  expect_dtype("cache_store", "cache", cache, DType::kBF16, 3);
-  expect_dtype("cache_store", "x", x, DType::kBF16, 3);
+  expect_floating("cache_store", "cache", cache, 3);
+  expect_dtype("cache_store", "x", x, cache.dtype(), 3);
   expect(cache.shape()[0] == x.shape()[1] && cache.shape()[2] == x.shape()[2], "cache_store",
          fmt::format("x [rows, {}, {}]", cache.shape()[0], cache.shape()[2]), text(x));
   expect(first_position >= 0 && first_position + x.shape()[0] <= cache.shape()[1], "cache_store",
@@ -120,9 +126,9 @@ void Backend::cache_store(Tensor& cache, const Tensor& x, int64_t first_position
 
 Tensor Backend::attention(const Tensor& q, const Tensor& keys, const Tensor& values,
                           const AttentionView& view) {
-  expect_dtype("attention", "q", q, DType::kBF16, 3);
-  expect_dtype("attention", "keys", keys, DType::kBF16, 3);
-  expect_dtype("attention", "values", values, DType::kBF16, 3);
+  expect_floating("attention", "q", q, 3);
+  expect_dtype("attention", "keys", keys, q.dtype(), 3);
+  expect_dtype("attention", "values", values, q.dtype(), 3);
   expect(keys.shape()[2] == q.shape()[2] && values.shape().with(2, 0) == keys.shape().with(2, 0),
          "attention", "keys and values [heads, capacity, D] that fit q",
          text(q) + ", " + text(keys) + ", " + text(values));
@@ -138,7 +144,7 @@ Tensor Backend::attention(const Tensor& q, const Tensor& keys, const Tensor& val
 }
 
 Tensor Backend::swiglu(const Tensor& gate, const Tensor& up) {
-  expect_dtype("swiglu", "gate", gate, DType::kBF16, 2);
+  expect_floating("swiglu", "gate", gate, 2);
   expect(up.dtype() == gate.dtype() && up.shape() == gate.shape(), "swiglu",
          "up like gate, " + text(gate), text(up));
   return do_swiglu(gate, up);

@@ -20,6 +20,8 @@ class Trace {
 struct Context {
   Backend& backend;
   Group& group;
+  // What activations are rounded to where they enter a product. Sums are float32 in any case.
+  DType activations;
   Trace* trace = nullptr;
 
   void record(std::string_view name, const Tensor& value) const {

@@ -13,9 +13,9 @@ class RmsNorm {
  public:
   RmsNorm(Tensor weight, float eps) : weight_(std::move(weight)), eps_(eps) {}
 
-  // x float32 [rows, width] -> bfloat16 [rows, width].
+  // x float32 [rows, width] -> [rows, width] of the context's activations.
   Tensor forward(Context& context, const Tensor& x) const {
-    return context.backend.rms_norm(x, weight_, eps_);
+    return context.backend.rms_norm(x, weight_, eps_, context.activations);
   }
   std::string describe() const;  // "RMSNorm(256, eps=1e-05)"
 

@@ -69,17 +69,17 @@ class Backend {
   // Rows `ids` of w [V, D] -> float32 [ids, D].
   Tensor embedding(const Weight& w, std::span<const int32_t> ids);
 
-  // x float32 [M, D], w [D] -> bfloat16 [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
-  Tensor rms_norm(const Tensor& x, const Tensor& w, float eps);
-  // In place on x bfloat16 [M, heads, D]; row m stands at first_position + m.
+  // x float32 [M, D], w [D] -> `dtype` [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
+  Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
+  // In place on x floating [M, heads, D]; row m stands at first_position + m.
   void rope(Tensor& x, const RopeTable& table, int64_t first_position);
-  // cache bfloat16 [heads, capacity, D]: rows first_position.. become x bfloat16 [M, heads, D].
+  // cache [heads, capacity, D]: rows first_position.. become x [M, heads, D] of its dtype.
   void cache_store(Tensor& cache, const Tensor& x, int64_t first_position);
-  // q bfloat16 [M, heads, D], keys [KV, capacity, D], values [KV, capacity, DV] -> bfloat16
-  // [M, heads, DV]: causal softmax attention; row m sees positions 0 .. first_position + m.
+  // q [M, heads, D], keys [KV, capacity, D], values [KV, capacity, DV] -> [M, heads, DV], all of
+  // one floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
   Tensor attention(const Tensor& q, const Tensor& keys, const Tensor& values,
                    const AttentionView& view);
-  // silu(gate) * up, bfloat16 [M, D] each (arXiv:2002.05202).
+  // silu(gate) * up, floating [M, D] each, of one dtype (arXiv:2002.05202).
   Tensor swiglu(const Tensor& gate, const Tensor& up);
   // x + y, float32 of one shape; y may be one row [D] added to each.
   Tensor add(const Tensor& x, const Tensor& y);
@@ -90,7 +90,7 @@ class Backend {
                                   const PartialSums& sums) = 0;
   virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
-  virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps) = 0;
+  virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;
   virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
   virtual void do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) = 0;
   virtual Tensor do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,

@@ -20,7 +20,7 @@ class CpuBackend final : public Backend {
                           const PartialSums& sums) override;
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
-  Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps) override;
+  Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
   void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
   void do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) override;
   Tensor do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,

@@ -6,21 +6,12 @@
 namespace strake::cpu {
 namespace {
 
-// Calls visitor(T()) for the C++ type of a floating dtype.
-template <class Visitor>
-decltype(auto) visit_floating(DType dtype, Visitor&& visitor) {
-  if (dtype == DType::kF16) return visitor(F16());
-  if (dtype == DType::kBF16) return visitor(Bf16());
-  return visitor(float());
-}
-
 RowDecoder dense_rows(const Tensor& tensor) {
   return visit_floating(tensor.dtype(), [&]<class T>(T) -> RowDecoder {
     const auto data = tensor.data<T>();
     const int64_t in = tensor.shape()[-1];
     return [data, in](int64_t row, float* out) {
-      const T* from = data.data() + row * in;
-      for (int64_t i = 0; i < in; ++i) out[i] = to_float(from[i]);
+      widen_row(data.data() + row * in, in, out);
     };
   });
 }
@@ -49,8 +40,7 @@ RowDecoder row_decoder(const Weight& weight) {
 
 void widen(const Tensor& tensor, float* out) {
   visit_floating(tensor.dtype(), [&]<class T>(T) {
-    const auto data = tensor.data<T>();
-    for (size_t i = 0; i < data.size(); ++i) out[i] = to_float(data[i]);
+    widen_row(tensor.data<T>().data(), tensor.elements(), out);
   });
 }
 

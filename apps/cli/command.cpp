@@ -1,0 +1,158 @@
+#include "command.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "base/fail.h"
+#include "comm/communicators.h"
+#include "engine/plan.h"
+
+namespace strake::cli {
+namespace fs = std::filesystem;
+namespace {
+
+// The arguments that this program was started with: each rank is started with the same.
+std::vector<std::string> own_arguments() {
+  std::vector<std::string> arguments;
+  const std::string line = read_text_file("/proc/self/cmdline");
+  for (size_t begin = 0; begin < line.size();) {
+    const size_t end = std::min(line.find('\0', begin), line.size());
+    arguments.push_back(line.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  arguments.erase(arguments.begin());
+  return arguments;
+}
+
+}  // namespace
+
+Shares RunOptions::shares(int group_size) const {
+  if (share.empty()) return Shares::equal(group_size);
+  Shares weighted = Shares::parse(share);
+  if (weighted.ranks() != group_size)
+    fail(ErrorKind::kUsage, "--share: {} weights expected, one for each rank, found {}", group_size,
+         weighted.ranks());
+  return weighted;
+}
+
+SessionOptions RunOptions::session(int group_size) const {
+  SessionOptions session{model, device, threads, std::nullopt};
+  if (threads == 0)
+    session.threads =
+        std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / group_size);
+  if (activations == "float32") session.activations = DType::kF32;
+  if (activations == "bfloat16") session.activations = DType::kBF16;
+  return session;
+}
+
+GroupOptions RunOptions::group() const {
+  GroupOptions group;
+  group.deadline = std::chrono::milliseconds(static_cast<int64_t>(deadline_seconds * 1000));
+  return group;
+}
+
+void add_model_option(CLI::App& command, fs::path& model) {
+  command.add_option("--model", model, "Directory of the checkpoint")->type_name("DIR");
+}
+
+void add_json_option(CLI::App& command, bool& json) {
+  command.add_flag("--json", json, "Print one JSON object instead of text");
+}
+
+void add_run_options(CLI::App& command, RunOptions& options) {
+  add_model_option(command, options.model);
+  add_json_option(command, options.json);
+  command
+      .add_option("--ranks", options.ranks,
+                  "Ranks that run the model together, 1 to 16 (default: 1, or mpirun's number)")
+      ->type_name("N");
+  command.add_option("--share", options.share, "Weight of each rank, as 2,1 (default: equal)")
+      ->type_name("W,W,...");
+  command.add_option("--threads", options.threads, "Threads of each rank (0: divide the machine)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command.add_option("--device", options.device, "Where to compute: cpu")->capture_default_str();
+  command
+      .add_option("--activations", options.activations,
+                  "Rounding of activations: bfloat16, float32 or auto (float32 for unquantized "
+                  "checkpoints)")
+      ->check(CLI::IsMember({"auto", "bfloat16", "float32"}))
+      ->capture_default_str();
+  command
+      .add_option("--deadline", options.deadline_seconds,
+                  "Seconds after which a silent rank ends the run")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  command.add_option("--hostfile", options.launch.hostfile, "Hosts and slots, for mpirun")
+      ->type_name("FILE");
+  command
+      .add_option("--launch-agent", options.launch.launch_agent,
+                  "Program that starts commands on other hosts (default: ssh)")
+      ->type_name("PROGRAM");
+  command.add_option("--mpirun-arg", options.launch.mpirun_args, "One more argument for mpirun")
+      ->type_name("ARG")
+      ->allow_extra_args(false);
+}
+
+fs::path default_model() {
+  if (const char* named = std::getenv("STRAKE_MODEL"); named != nullptr && *named != '\0')
+    return named;
+  constexpr const char* kShipped = "models/tiny-llama-mxfp8";
+  std::error_code error;
+  for (fs::path at = fs::read_symlink("/proc/self/exe", error).parent_path(); !at.empty();
+       at = at.parent_path()) {
+    for (const fs::path& base : {at, at / "share" / "strake"})
+      if (fs::exists(base / kShipped)) return base / kShipped;
+    if (at == at.root_path()) break;
+  }
+  fail(ErrorKind::kUsage, "--model: missing, and no model ships beside this program");
+}
+
+int run_on_ranks(const RunOptions& options, const std::function<void(Group&)>& body) {
+  const bool launched = is_launched_rank();
+  if (!launched) {
+    const int ranks = options.ranks == 0 ? 1 : options.ranks;
+    make_backend(options.device, {});
+    make_plan(options.model, options.shares(ranks));
+    if (ranks > 1) {
+      LaunchOptions launch = options.launch;
+      launch.ranks = ranks;
+      return launch_ranks(launch, own_arguments());
+    }
+  }
+  const auto group = make_group(options.group());
+  try {
+    if (options.ranks != 0 && group->size() != options.ranks)
+      fail(ErrorKind::kUsage, "--ranks: {} expected, as mpirun started, found {}", group->size(),
+           options.ranks);
+    body(*group);
+    return 0;
+  } catch (const Error& error) {
+    if (group->size() == 1) throw;
+    group->abort(error.what(), exit_code(error.kind()));
+    return exit_code(error.kind());
+  } catch (const std::exception& error) {
+    if (group->size() == 1) throw;
+    group->abort(error.what(), exit_code(ErrorKind::kInternal));
+    return exit_code(ErrorKind::kInternal);
+  }
+}
+
+std::vector<int32_t> parse_ids(const std::string& text) {
+  std::vector<int32_t> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (;;) {
+    int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || id < 0 || (next != end && *next != ','))
+      fail(ErrorKind::kUsage, "--ids: token ids like 1,2,3 expected, found '{}'", text);
+    ids.push_back(id);
+    if (next == end) return ids;
+    at = next + 1;
+  }
+}
+
+}  // namespace strake::cli

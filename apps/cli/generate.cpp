@@ -1,0 +1,143 @@
+// strake generate: continues a prompt.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/fail.h"
+#include "command.h"
+#include "engine/generation.h"
+#include "prompt.h"
+#include "report.h"
+#include "sampling_options.h"
+
+namespace strake::cli {
+namespace {
+
+struct GenerateOptions {
+  RunOptions run;
+  std::string prompt;
+  std::vector<std::string> chat;
+  std::string system;
+  std::string ids;
+  GenerationOptions generation;
+};
+
+std::vector<int32_t> prompt_tokens(const GenerateOptions& options,
+                                   const std::optional<Tokenizer>& tokenizer) {
+  const int given = !options.prompt.empty() + !options.chat.empty() + !options.ids.empty();
+  if (given != 1)
+    fail(ErrorKind::kUsage, "one of --prompt, --chat and --ids expected, found {} of them", given);
+  if (!options.ids.empty()) return parse_ids(options.ids);
+  if (!tokenizer)
+    fail(ErrorKind::kUsage, "{} has no tokenizer.json; use --ids", options.run.model.string());
+  if (!options.prompt.empty()) return tokenizer->encode(options.prompt, SpecialTokens::kAdd);
+  Conversation conversation(options.run.model, *tokenizer);
+  if (!options.system.empty()) conversation.add("system", options.system);
+  for (size_t i = 0; i < options.chat.size(); ++i)
+    conversation.add(i % 2 == 0 ? "user" : "assistant", options.chat[i]);
+  return conversation.tokens();
+}
+
+const char* to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kCancelled: return "cancelled";
+  }
+  return "";
+}
+
+double rate(int64_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+void report(const GenerateOptions& options, const GenerationResult& result,
+            const Session& session, const std::string& text) {
+  const double prefill = rate(result.prompt_tokens, result.prefill_seconds);
+  const double decode = rate(result.decode_steps, result.decode_seconds);
+  if (options.run.json) {
+    print_json({{"tokens", result.tokens},
+                {"text", text},
+                {"finish_reason", to_string(result.finish)},
+                {"prompt_tokens", result.prompt_tokens},
+                {"prefill_tokens_per_second", prefill},
+                {"decode_tokens_per_second", decode},
+                {"ranks", session.bytes_per_rank().size()},
+                {"bytes_per_rank", session.bytes_per_rank()},
+                {"logits_hash", format_hash(result.logits_hash)}});
+    return;
+  }
+  fmt::print("\n");
+  std::fflush(stdout);
+  fmt::print(stderr,
+             "prefill  {} tokens, {:.1f} tokens/s\n"
+             "decode   {} tokens, {:.1f} tokens/s\n"
+             "weights  {} on {} rank{}\n"
+             "logits   {} (hash of every row that a token was chosen from)\n",
+             result.prompt_tokens, prefill, result.tokens.size(), decode,
+             format_bytes(session.bytes_per_rank()), session.bytes_per_rank().size(),
+             session.bytes_per_rank().size() == 1 ? "" : "s", format_hash(result.logits_hash));
+}
+
+void generate_on_rank(const GenerateOptions& options, Group& group) {
+  Session session(group, options.run.shares(group.size()),
+                  options.run.session(group.size()));
+  std::optional<Tokenizer> tokenizer;
+  if (std::filesystem::exists(options.run.model / "tokenizer.json"))
+    tokenizer = Tokenizer::load(options.run.model);
+  const auto prompt = prompt_tokens(options, tokenizer);
+  GenerationOptions generation = options.generation;
+  generation.stop_tokens = session.stop_tokens();
+  SequenceCache cache =
+      session.make_cache(static_cast<int64_t>(prompt.size()) + generation.max_tokens);
+  std::optional<StreamDecoder> decoder;
+  if (tokenizer) decoder.emplace(*tokenizer, SkipSpecial::kSkip);
+  std::string text;
+  const auto emit = [&](const std::string& piece) {
+    text += piece;
+    if (options.run.json) return;
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+  };
+  std::vector<int32_t> history;
+  const auto result =
+      generate(session.context(), session.model(), cache, history, prompt, generation,
+               [&](int32_t token) {
+                 emit(decoder ? decoder->push(token) : fmt::format("{} ", token));
+                 return true;
+               });
+  if (group.rank() != 0) return;
+  if (decoder) emit(decoder->finish());
+  report(options, result, session, text);
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("generate", "Continue a prompt");
+  auto options = std::make_shared<GenerateOptions>();
+  add_run_options(*command, options->run);
+  command->add_option("--prompt", options->prompt, "Text to continue")->type_name("TEXT");
+  command
+      ->add_option("--chat", options->chat,
+                   "Messages in turn, the user's first, through the model's chat template")
+      ->type_name("TEXT");
+  command->add_option("--system", options->system, "System message, with --chat")
+      ->type_name("TEXT");
+  command->add_option("--ids", options->ids, "Token ids to continue, as 1,2,3")
+      ->type_name("ID,ID,...");
+  command
+      ->add_option("--max-tokens", options->generation.max_tokens, "Tokens to generate at most")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str();
+  add_sampling_options(*command, options->generation.sampling);
+  command->callback([options, &action] {
+    action = [options] {
+      if (options->run.model.empty()) options->run.model = default_model();
+      return run_on_ranks(options->run,
+                          [&](Group& group) { generate_on_rank(*options, group); });
+    };
+  });
+}
+
+}  // namespace strake::cli

@@ -1,0 +1,50 @@
+#include "report.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace strake::cli {
+
+std::string format_bytes(int64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
+    value /= 1000;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.2f} {}", value, kUnits[unit]);
+}
+
+std::string format_bytes(const std::vector<int64_t>& bytes) {
+  std::string text;
+  for (const int64_t count : bytes) text += (text.empty() ? "" : " + ") + format_bytes(count);
+  return text;
+}
+
+std::string format_hash(uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+void print_json(const Json& json) { fmt::print("{}\n", dump_json(json, 2)); }
+
+void Progress::show(int64_t done, int64_t total, const std::string& what) {
+  const int percent = total > 0 ? static_cast<int>(100 * done / total) : 100;
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  if (percent / (terminal ? 1 : 10) == shown_ / (terminal ? 1 : 10) && shown_ >= 0 && percent < 100)
+    return;
+  if (percent == shown_) return;
+  shown_ = percent;
+  if (!terminal) {
+    fmt::print(stderr, "{}: {} %\n", title_, percent);
+    return;
+  }
+  constexpr int kWidth = 40;
+  const int filled = kWidth * percent / 100;
+  fmt::print(stderr, "\r{} [{:=<{}}{:<{}}] {:3d} % {:.40}\x1b[K{}", title_, "", filled, "",
+             kWidth - filled, percent, what, percent == 100 ? "\n" : "");
+  std::fflush(stderr);
+}
+
+}  // namespace strake::cli

@@ -1,0 +1,30 @@
+// What commands print beside their result.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace strake::cli {
+
+// "3.52 MB", decimal.
+std::string format_bytes(int64_t bytes);
+std::string format_bytes(const std::vector<int64_t>& bytes);  // "1.78 MB + 1.76 MB"
+std::string format_hash(uint64_t hash);                       // 16 hexadecimal digits
+
+void print_json(const Json& json);
+
+// A bar on stderr: redrawn in place on a terminal, a line a tenth elsewhere.
+class Progress {
+ public:
+  explicit Progress(std::string title) : title_(std::move(title)) {}
+  void show(int64_t done, int64_t total, const std::string& what);
+
+ private:
+  std::string title_;
+  int shown_ = -1;  // percent
+};
+
+}  // namespace strake::cli

@@ -1,0 +1,59 @@
+// Text generation: prefill, then one token a step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "models/model.h"
+#include "strake/nn/context.h"
+
+namespace strake {
+
+enum class FinishReason { kStop, kLength, kCancelled };
+
+struct GenerationOptions {
+  int64_t max_tokens = 100;
+  std::vector<int32_t> stop_tokens;  // end the text; not part of it
+  SamplingOptions sampling;
+};
+
+struct GenerationResult {
+  std::vector<int32_t> tokens;  // without the stop token
+  FinishReason finish = FinishReason::kLength;
+  int64_t prompt_tokens = 0;  // run now, not found in the cache
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  int64_t decode_steps = 0;
+  uint64_t logits_hash = 0;  // of every row of logits that a token was chosen from
+};
+
+// Sees each token as it is chosen, on rank 0; false ends the generation.
+using TokenSink = std::function<bool(int32_t)>;
+
+// Continues `prompt` on all ranks of the context together. Every rank passes the same arguments;
+// tokens are chosen on rank 0 and broadcast. What the cache already holds of the prompt is not run
+// again: `history` names the tokens in the cache and becomes all tokens run. Throws Error(kUsage)
+// for an empty prompt or one that does not fit the cache.
+GenerationResult generate(Context& context, const Model& model, SequenceCache& cache,
+                          std::vector<int32_t>& history, std::span<const int32_t> prompt,
+                          const GenerationOptions& options, const TokenSink& sink);
+
+// Negative log-likelihoods (natural log) of tokens[1..] given those before, in float64. Where
+// `logits` is given, it becomes float32 [tokens, vocabulary].
+struct Score {
+  std::vector<double> nll;  // by predicted token
+  uint64_t logits_hash = 0;
+  double mean() const;
+};
+Score score(Context& context, const Model& model, std::span<const int32_t> tokens,
+            std::optional<Tensor>* logits = nullptr);
+
+// Runs `tokens` after those in the cache, all ranks having agreed on the step first.
+Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
+                std::span<const int32_t> tokens, LogitRows rows);
+
+}  // namespace strake

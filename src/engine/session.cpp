@@ -1,0 +1,39 @@
+#include "engine/session.h"
+
+#include "base/fail.h"
+
+namespace strake {
+namespace {
+
+std::vector<int32_t> read_stop_tokens(const Checkpoint& checkpoint) {
+  const auto file = checkpoint.path() / "generation_config.json";
+  if (std::filesystem::exists(file)) {
+    auto ids = ModelConfig::parse(read_text_file(file), file.string()).token_ids("eos_token_id");
+    if (!ids.empty()) return ids;
+  }
+  return checkpoint.config().token_ids("eos_token_id");
+}
+
+}  // namespace
+
+Session::Session(Group& group, const Shares& shares, const SessionOptions& options)
+    : checkpoint_(Checkpoint::open(options.model)),
+      backend_(make_backend(options.device, {.threads = options.threads})),
+      context_{*backend_, group,
+               options.activations.value_or(checkpoint_.quantization().global() ? DType::kBF16
+                                                                                : DType::kF32)},
+      bytes_per_rank_(static_cast<size_t>(group.size())),
+      stop_tokens_(read_stop_tokens(checkpoint_)) {
+  if (shares.ranks() != group.size())
+    fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),
+         shares.ranks());
+  const LayerLoader loader(checkpoint_, shares, group.rank());
+  model_ = load_model(checkpoint_, loader);
+  int64_t bytes = 0;
+  for (const LoadedModule& module : loader.modules()) bytes += module.bytes;
+  const std::vector<int64_t> counts(static_cast<size_t>(group.size()), sizeof bytes);
+  group.all_gather(std::as_bytes(std::span(&bytes, 1)),
+                   std::as_writable_bytes(std::span(bytes_per_rank_)), counts);
+}
+
+}  // namespace strake

@@ -1,0 +1,51 @@
+// One rank's share of a running model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+#include "strake/nn/context.h"
+
+namespace strake {
+
+struct SessionOptions {
+  std::filesystem::path model;
+  std::string device = "cpu";
+  int threads = 1;
+  // By default bfloat16 for quantized checkpoints and float32 for others, whose weights are worth
+  // it.
+  std::optional<DType> activations = {};
+};
+
+class Session {
+ public:
+  // Reads this rank's part of the model; returns when all ranks have theirs. Throws what loading
+  // throws, and Error(kUsage) when shares and group disagree.
+  Session(Group& group, const Shares& shares, const SessionOptions& options);
+
+  Context& context() { return context_; }
+  const Model& model() const { return *model_; }
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  SequenceCache make_cache(int64_t capacity) const {
+    return model_->make_cache(capacity, context_.activations);
+  }
+  // Bytes of weights that each rank holds.
+  const std::vector<int64_t>& bytes_per_rank() const { return bytes_per_rank_; }
+  // Tokens that end a text: generation_config.json's, else config.json's.
+  const std::vector<int32_t>& stop_tokens() const { return stop_tokens_; }
+
+ private:
+  Checkpoint checkpoint_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Model> model_;
+  Context context_;
+  std::vector<int64_t> bytes_per_rank_;
+  std::vector<int32_t> stop_tokens_;
+};
+
+}  // namespace strake
