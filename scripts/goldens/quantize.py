@@ -11,10 +11,11 @@ The inputs are not stored: tests/quant/golden_inputs.h makes the same numbers by
 A line is either of
 
     quantize <mode> <bits> <group size> <dtype> <input kind> <codes> <scales> <biases>
-    dequantize <mode> <bits> <group size> <values>
+    dequantize <mode> <bits> <group size> <tensor's amax> <values>
 
-where each part of the result is a digest() in hexadecimal, and - stands for a part that a mode
-does not have. Every NaN counts as 7fc00000 (f32), 7fc0 (bf16), 7e00 (f16).
+where each part of the result is a digest() in hexadecimal, and - stands for what a mode does not
+have. Every NaN counts as 7fc00000 (f32), 7fc0 (bf16), 7e00 (f16). From 0.32.3 on MLX decodes the
+e4m3 codes 7f and ff as NaN, before as 480 and -480.
 """
 
 import sys
@@ -71,10 +72,8 @@ def round_to(values, dtype):
     if dtype == "f16":
         with np.errstate(over="ignore"):
             return values.astype(np.float16).view(np.uint16)
-    bits = values.view(np.uint32).astype(np.uint64)
-    return ((bits + np.uint64(0x7FFF) + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)).astype(
-        np.uint16
-    )
+    bits = values.view(np.uint32).astype(np.int64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 # Per dtype: mantissa bits, and the least and largest power of two that scales a row.
@@ -168,28 +167,31 @@ def codes_of_every_kind(bits, group, groups):
     """Every code in turn, packed: [groups, group * bits / 32]."""
     codes = np.arange(groups * group) % (1 << bits)
     stream = (codes[:, None] >> np.arange(bits)) & 1
-    return np.packbits(stream.astype(np.uint8).ravel(), bitorder="little").view(np.uint32).reshape(groups, -1)
+    packed = np.packbits(stream.astype(np.uint8).ravel(), bitorder="little")
+    return packed.view(np.uint32).reshape(groups, -1)
 
 
 def dequantize_lines():
+    """Every code with every scale byte; for affine, every code with 64 pairs of scale and bias."""
     for mode, bits, group in FORMATS:
-        if mode == "affine":
-            raw = random_u64(1000 + bits, 2 * 64).astype(np.uint64)
-            values = (((raw >> np.uint64(40)).astype(np.int64) - (1 << 23)) * 2.0**-20).astype(np.float32)
-            each = (1 << bits) // group or 1
-            scales = np.repeat(values[:64], each).reshape(-1, 1)
-            biases = np.repeat(values[64:], each).reshape(-1, 1)
-            words = codes_of_every_kind(bits, group, 64 * each)
-            result = mx.dequantize(mx.array(words), mx.array(scales), mx.array(biases), group, bits, mode)
-            yield "dequantize affine %d %d %s" % (bits, group, digest(as_bits(result)))
-            continue
+        rows = 64 if mode == "affine" else 256
         each = max((1 << bits) // group, 1)
-        scales = np.repeat(np.arange(256, dtype=np.uint8), each).reshape(-1, 1)
-        words = codes_of_every_kind(bits, group, 256 * each)
-        result = mx.dequantize(
-            mx.array(words), mx.array(scales), None, group, bits, mode, dtype=mx.float32
-        )
-        yield "dequantize %s %d %d %s" % (mode, bits, group, digest(as_bits(result)))
+        words = mx.array(codes_of_every_kind(bits, group, rows * each))
+        if mode == "affine":
+            raw = (random_u64(1000 + bits, 2 * rows) >> np.uint64(40)).astype(np.int64)
+            pairs = ((raw - (1 << 23)) * 2.0**-20).astype(np.float32)
+            scales = mx.array(np.repeat(pairs[:rows], each)[:, None])
+            biases = mx.array(np.repeat(pairs[rows:], each)[:, None])
+            result = mx.dequantize(words, scales, biases, group, bits, mode)
+            yield "dequantize affine %d %d - %s" % (bits, group, digest(as_bits(result)))
+            continue
+        scales = mx.array(np.repeat(np.arange(256, dtype=np.uint8), each)[:, None])
+        for amax in ["-", "1.2345678"] if mode == "nvfp4" else ["-"]:
+            extra = {} if amax == "-" else {"global_scale": mx.array(np.float32(amax))}
+            result = mx.dequantize(
+                words, scales, None, group, bits, mode, dtype=mx.float32, **extra
+            )
+            yield "dequantize %s %d %d %s %s" % (mode, bits, group, amax, digest(as_bits(result)))
 
 
 def main():

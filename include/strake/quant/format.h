@@ -20,6 +20,10 @@ enum class Mode : uint8_t { kAffine, kMxfp4, kMxfp8, kNvfp4 };
 //   nvfp4   e2m1, e4m3 scale, groups of 16          (optionally times a float32 of the tensor)
 class Format {
  public:
+  Format(const Format&) = default;
+  // Not to what a function returns: matrix.format() = other would change nothing.
+  Format& operator=(const Format&) & = default;
+
   // By MLX's names. A missing number takes the mode's default (affine 4 bits in groups of 64).
   // Throws Error(kUsage) that lists what is legal.
   static Format parse(std::string_view mode, std::optional<int> bits = std::nullopt,
