@@ -60,7 +60,8 @@ bool AddedTokens::stands_alone(std::string_view text, size_t begin, size_t end) 
 
 std::vector<AddedTokens::Cut> AddedTokens::find(const PrefixSet& set, std::string_view text) const {
   std::vector<Cut> cuts;
-  size_t done = 0;  // everything before is in a cut
+  size_t done = 0;                          // everything before is in a cut
+  size_t spaces_begin = 0, spaces_end = 0;  // the last run of white space seen behind a token
   for (size_t at = 0; at < text.size();) {
     const auto match = set.longest(text.substr(at));
     if (!match) {
@@ -72,13 +73,22 @@ std::vector<AddedTokens::Cut> AddedTokens::find(const PrefixSet& set, std::strin
     size_t end = at + match->size;
     at = end;  // also past one that is discarded
     if (token.single_word && !stands_alone(text, begin, end)) continue;
-    for (size_t before = begin; token.strip_left && before > 0; begin = before)
-      if (!is_whitespace(previous_code_point(text, before))) break;
-    begin = std::max(begin, done);
-    for (size_t behind = end; token.strip_right && behind < text.size(); end = behind)
-      if (!is_whitespace(next_code_point(text, behind))) break;
+    if (token.strip_left) {
+      // Space that an earlier token took is gone; a token of nothing but such space is, too.
+      begin = std::max(begin, done);
+      for (size_t before = begin; before > done; begin = before)
+        if (!is_whitespace(previous_code_point(text, before))) break;
+    }
+    if (token.strip_right) {
+      if (end < spaces_begin || end > spaces_end) {
+        spaces_begin = spaces_end = end;
+        for (size_t behind = end; behind < text.size(); spaces_end = behind)
+          if (!is_whitespace(next_code_point(text, behind))) break;
+      }
+      end = spaces_end;
+    }
     if (done < begin) cuts.push_back({done, begin, kNoToken});
-    cuts.push_back({begin, end, match->value});
+    if (begin < end) cuts.push_back({begin, end, match->value});
     done = end;
   }
   if (done < text.size()) cuts.push_back({done, text.size(), kNoToken});

@@ -6,12 +6,15 @@
 
 #include "base/fail.h"
 #include "text/tokenizer_regex.h"
+#include "text/tokenizer_unicode.h"
 
 namespace strake::text {
 namespace {
 
 // Members of a bracketed class. Hyphens that follow must stay literal, so none ends in a range.
 constexpr std::string_view kSpace = R"(\p{White_Space})";
+constexpr std::string_view kWordInClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// On its own \w also covers Latin-1's superscript digits and fractions.
 constexpr std::string_view kWord = R"(\xb2\xb3\xb9\xbc-\xbe\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 constexpr std::string_view kHex = "0-9A-Fa-f";
 
@@ -75,8 +78,12 @@ class Translator {
       default:
         atom_ = out_.size();
     }
-    out_ += c;
-    ++at_;
+    copy(utf8_length(c));
+  }
+
+  void copy(size_t bytes) {
+    out_ += in_.substr(at_, bytes);
+    at_ += bytes;
   }
 
   void open_group() {
@@ -215,6 +222,10 @@ class Translator {
 
   // Escapes that mean the same inside and outside of a class.
   void shared_escape(char c) {
+    if ((c & 0x80) != 0) {  // a character beyond ASCII stands for itself
+      --at_;
+      return copy(utf8_length(c));
+    }
     switch (c) {
       case 'p':
       case 'P':
@@ -305,7 +316,7 @@ class Translator {
         out_ += R"(\P{White_Space})";
         return;
       case 'w':
-        out_ += kWord;
+        out_ += kWordInClass;
         return;
       case 'h':
         out_ += kHex;
@@ -336,7 +347,7 @@ class Translator {
     else if (name == "punct")
       out_ += R"(\p{P}\p{S})";
     else if (name == "word")
-      out_ += kWord;
+      out_ += kWordInClass;
     else if (name == "xdigit")
       out_ += kHex;
     else

@@ -34,7 +34,7 @@ constexpr size_t kJitStackBytes = 64 << 20;
 // The engine bounds the work at one start position only, so a search goes forward by few positions
 // at a time with a look at the clock: a pattern that needs 10 us a byte is refused after a while.
 constexpr size_t kStartsPerCall = 32;
-constexpr auto kGrace = std::chrono::seconds(5);
+constexpr auto kGrace = std::chrono::seconds(2);
 constexpr auto kTimePerByte = std::chrono::microseconds(10);
 
 PCRE2_SPTR bytes(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
