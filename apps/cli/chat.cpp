@@ -110,8 +110,10 @@ class Chat {
     const int patience = static_cast<int>(options_.run.deadline_seconds * 1000 / 4) + 1;
     for (;;) {
       switch (reader_.read(patience, line)) {
-        case LineReader::Status::kLine: return true;
-        case LineReader::Status::kEnd: return false;
+        case LineReader::Status::kLine:
+          return true;
+        case LineReader::Status::kEnd:
+          return false;
         case LineReader::Status::kNothingYet: {
           std::vector<int32_t> none;
           Turn turn{Turn::kWait, 0};
@@ -171,8 +173,8 @@ class Chat {
   GenerationResult run_turn(std::span<const int32_t> tokens, const TokenSink& sink) {
     GenerationOptions generation = options_.generation;
     generation.stop_tokens = session_.stop_tokens();
-    generation.max_tokens = std::min(generation.max_tokens,
-                                     options_.context - static_cast<int64_t>(tokens.size()));
+    generation.max_tokens =
+        std::min(generation.max_tokens, options_.context - static_cast<int64_t>(tokens.size()));
     return generate(session_.context(), session_.model(), cache_, history_, tokens, generation,
                     sink);
   }
@@ -204,9 +206,10 @@ void add_chat(CLI::App& app, Action& action) {
       ->capture_default_str();
   add_sampling_options(*command, options->generation.sampling);
   command->callback([options, &action] {
-    action = [options] {
+    action = [options](const Arguments& arguments) {
       if (options->run.model.empty()) options->run.model = default_model();
-      return run_on_ranks(options->run, [&](Group& group) { Chat(*options, group).run(); });
+      return run_on_ranks(options->run, arguments,
+                          [&](Group& group) { Chat(*options, group).run(); });
     };
   });
 }

@@ -11,23 +11,6 @@
 
 namespace strake::cli {
 namespace fs = std::filesystem;
-namespace {
-
-// The arguments that this program was started with: each rank is started with the same.
-std::vector<std::string> own_arguments() {
-  std::vector<std::string> arguments;
-  const std::string line = read_text_file("/proc/self/cmdline");
-  for (size_t begin = 0; begin < line.size();) {
-    const size_t end = std::min(line.find('\0', begin), line.size());
-    arguments.push_back(line.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  arguments.erase(arguments.begin());
-  return arguments;
-}
-
-}  // namespace
-
 Shares RunOptions::shares(int group_size) const {
   if (share.empty()) return Shares::equal(group_size);
   Shares weighted = Shares::parse(share);
@@ -110,7 +93,8 @@ fs::path default_model() {
   fail(ErrorKind::kUsage, "--model: missing, and no model ships beside this program");
 }
 
-int run_on_ranks(const RunOptions& options, const std::function<void(Group&)>& body) {
+int run_on_ranks(const RunOptions& options, const Arguments& arguments,
+                 const std::function<void(Group&)>& body) {
   const bool launched = is_launched_rank();
   if (!launched) {
     const int ranks = options.ranks == 0 ? 1 : options.ranks;
@@ -119,7 +103,7 @@ int run_on_ranks(const RunOptions& options, const std::function<void(Group&)>& b
     if (ranks > 1) {
       LaunchOptions launch = options.launch;
       launch.ranks = ranks;
-      return launch_ranks(launch, own_arguments());
+      return launch_ranks(launch, arguments);
     }
   }
   const auto group = make_group(options.group());

@@ -14,8 +14,11 @@
 
 namespace strake::cli {
 
+// This program's arguments, without its name.
+using Arguments = std::vector<std::string>;
+
 // What the chosen subcommand does; returns the exit code.
-using Action = std::function<int()>;
+using Action = std::function<int(const Arguments&)>;
 
 // How a model is run: which, on how many ranks, with what.
 struct RunOptions {
@@ -43,9 +46,10 @@ void add_run_options(CLI::App& command, RunOptions& options);
 // models/tiny-llama-mxfp8 beside or above the program.
 std::filesystem::path default_model();
 
-// Runs `body` on every rank. Starts the ranks first where they are not running yet; a model or
-// plan that cannot work is reported before any rank is started.
-int run_on_ranks(const RunOptions& options, const std::function<void(Group&)>& body);
+// Runs `body` on every rank. Starts the ranks first, each with the same arguments, where they are
+// not running yet; a model or plan that cannot work is reported before any rank is started.
+int run_on_ranks(const RunOptions& options, const Arguments& arguments,
+                 const std::function<void(Group&)>& body);
 
 // Comma-separated token ids. Throws Error(kUsage).
 std::vector<int32_t> parse_ids(const std::string& text);

@@ -40,9 +40,12 @@ std::vector<int32_t> prompt_tokens(const GenerateOptions& options,
 
 const char* to_string(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
   }
   return "";
 }
@@ -51,8 +54,8 @@ double rate(int64_t tokens, double seconds) {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
 }
 
-void report(const GenerateOptions& options, const GenerationResult& result,
-            const Session& session, const std::string& text) {
+void report(const GenerateOptions& options, const GenerationResult& result, const Session& session,
+            const std::string& text) {
   const double prefill = rate(result.prompt_tokens, result.prefill_seconds);
   const double decode = rate(result.decode_steps, result.decode_seconds);
   if (options.run.json) {
@@ -80,8 +83,7 @@ void report(const GenerateOptions& options, const GenerationResult& result,
 }
 
 void generate_on_rank(const GenerateOptions& options, Group& group) {
-  Session session(group, options.run.shares(group.size()),
-                  options.run.session(group.size()));
+  Session session(group, options.run.shares(group.size()), options.run.session(group.size()));
   std::optional<Tokenizer> tokenizer;
   if (std::filesystem::exists(options.run.model / "tokenizer.json"))
     tokenizer = Tokenizer::load(options.run.model);
@@ -100,12 +102,11 @@ void generate_on_rank(const GenerateOptions& options, Group& group) {
     std::fflush(stdout);
   };
   std::vector<int32_t> history;
-  const auto result =
-      generate(session.context(), session.model(), cache, history, prompt, generation,
-               [&](int32_t token) {
-                 emit(decoder ? decoder->push(token) : fmt::format("{} ", token));
-                 return true;
-               });
+  const auto result = generate(session.context(), session.model(), cache, history, prompt,
+                               generation, [&](int32_t token) {
+                                 emit(decoder ? decoder->push(token) : fmt::format("{} ", token));
+                                 return true;
+                               });
   if (group.rank() != 0) return;
   if (decoder) emit(decoder->finish());
   report(options, result, session, text);
@@ -126,15 +127,14 @@ void add_generate(CLI::App& app, Action& action) {
       ->type_name("TEXT");
   command->add_option("--ids", options->ids, "Token ids to continue, as 1,2,3")
       ->type_name("ID,ID,...");
-  command
-      ->add_option("--max-tokens", options->generation.max_tokens, "Tokens to generate at most")
+  command->add_option("--max-tokens", options->generation.max_tokens, "Tokens to generate at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
       ->capture_default_str();
   add_sampling_options(*command, options->generation.sampling);
   command->callback([options, &action] {
-    action = [options] {
+    action = [options](const Arguments& arguments) {
       if (options->run.model.empty()) options->run.model = default_model();
-      return run_on_ranks(options->run,
+      return run_on_ranks(options->run, arguments,
                           [&](Group& group) { generate_on_rank(*options, group); });
     };
   });

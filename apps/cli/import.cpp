@@ -40,7 +40,9 @@ void add_import(CLI::App& app, Action& action) {
   add_json_option(*command, options->json);
   command->add_option("--gguf", options->gguf, "File to read")->type_name("FILE")->required();
   command->add_option("--out", options->out, "New directory")->type_name("DIR")->required();
-  command->callback([options, &action] { action = [options] { return import_command(*options); }; });
+  command->callback([options, &action] {
+    action = [options](const Arguments&) { return import_command(*options); };
+  });
 }
 
 }  // namespace strake::cli

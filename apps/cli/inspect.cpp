@@ -21,9 +21,12 @@ struct InspectOptions {
 
 const char* axis_name(Sharding sharding) {
   switch (sharding) {
-    case Sharding::kNone: return "whole";
-    case Sharding::kAllToSharded: return "rows";
-    case Sharding::kShardedToAll: return "columns";
+    case Sharding::kNone:
+      return "whole";
+    case Sharding::kAllToSharded:
+      return "rows";
+    case Sharding::kShardedToAll:
+      return "columns";
   }
   return "";
 }
@@ -32,7 +35,8 @@ std::string format_name(const LoadedModule& module, const Checkpoint& checkpoint
   if (module.format) return module.format->to_string();
   const auto& tensors = checkpoint.weights().tensors();
   const auto lone = tensors.find(module.path);
-  return (lone != tensors.end() ? lone : tensors.find(module.path + ".weight"))->second.stored_dtype;
+  return (lone != tensors.end() ? lone : tensors.find(module.path + ".weight"))
+      ->second.stored_dtype;
 }
 
 // What a rank holds: "rows [0, 384)", "whole".
@@ -44,13 +48,13 @@ std::string held(const LoadedModule& module, int rank) {
 std::string unevenness(const LoadedModule& module) {
   if (!module.partition) return "";
   if (module.partition->is_replicated()) return "replicated where ranks share key-value heads";
+  const int64_t units = module.partition->extent() / module.partition->unit();
   for (int rank = 0; rank < module.partition->ranks(); ++rank)
     if (module.partition->size(rank) == 0)
-      return fmt::format("{} units of {}: fewer than ranks, rank {} holds none",
-                         module.partition->extent() / module.unit, module.unit, rank);
+      return fmt::format("{} units of {}: fewer than ranks, rank {} holds none", units,
+                         module.partition->unit(), rank);
   if (module.partition->is_even()) return "";
-  return fmt::format("{} units of {} do not divide evenly",
-                     module.partition->extent() / module.unit, module.unit);
+  return fmt::format("{} units of {} do not divide evenly", units, module.partition->unit());
 }
 
 Json to_json(const PlannedModule& planned, const Checkpoint& checkpoint) {
@@ -68,7 +72,7 @@ Json to_json(const PlannedModule& planned, const Checkpoint& checkpoint) {
           {"shape", std::vector<int64_t>(extents.begin(), extents.end())},
           {"format", format_name(module, checkpoint)},
           {"divided", axis_name(module.partition ? module.sharding : Sharding::kNone)},
-          {"unit", module.unit},
+          {"unit", module.partition ? module.partition->unit() : 0},
           {"uneven", unevenness(module)},
           {"ranks", ranks}};
 }
@@ -84,7 +88,8 @@ int inspect(const InspectOptions& options) {
   const auto totals = plan.bytes_per_rank();
   if (options.json) {
     Json modules = Json::array();
-    for (const PlannedModule& planned : plan.modules) modules.push_back(to_json(planned, checkpoint));
+    for (const PlannedModule& planned : plan.modules)
+      modules.push_back(to_json(planned, checkpoint));
     print_json({{"model_type", checkpoint.config().text("model_type")},
                 {"ranks", shares.ranks()},
                 {"bytes_per_rank", totals},
@@ -92,7 +97,8 @@ int inspect(const InspectOptions& options) {
     return 0;
   }
   fmt::print("{} ({}), {} rank{}\n\n", options.model.string(),
-             checkpoint.config().text("model_type"), shares.ranks(), shares.ranks() == 1 ? "" : "s");
+             checkpoint.config().text("model_type"), shares.ranks(),
+             shares.ranks() == 1 ? "" : "s");
   size_t width = 0;
   for (const PlannedModule& planned : plan.modules)
     width = std::max(width, planned.module.path.size());
@@ -130,7 +136,8 @@ void add_inspect(CLI::App& app, Action& action) {
   command->add_option("--ranks", options->ranks, "Ranks, 1 to 16 (default: 1)")->type_name("N");
   command->add_option("--share", options->share, "Weight of each rank, as 2,1")
       ->type_name("W,W,...");
-  command->callback([options, &action] { action = [options] { return inspect(*options); }; });
+  command->callback(
+      [options, &action] { action = [options](const Arguments&) { return inspect(*options); }; });
 }
 
 }  // namespace strake::cli

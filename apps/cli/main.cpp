@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   };
   try {
     app.parse(argc, argv);
-    const int code = action();
+    const int code = action(strake::cli::Arguments(argv + 1, argv + argc));
     if (std::fflush(stdout) != 0) return report(ErrorKind::kSystem, "cannot write the output");
     return code;
   } catch (const CLI::ParseError& error) {

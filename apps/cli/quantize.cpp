@@ -91,11 +91,11 @@ int quantize_command(const QuantizeOptions& options) {
   if (options.json) {
     Json modules = Json::array();
     for (const ConvertedModule& module : report.modules)
-      modules.push_back({{"module", module.path},
-                         {"format", module.format ? Json(module.format->to_string()) : Json()},
-                         {"elements", module.elements},
-                         {"mean_squared_error",
-                          module.squared_error / static_cast<double>(module.elements)}});
+      modules.push_back(
+          {{"module", module.path},
+           {"format", module.format ? Json(module.format->to_string()) : Json()},
+           {"elements", module.elements},
+           {"mean_squared_error", module.squared_error / static_cast<double>(module.elements)}});
     print_json({{"out", options.out.string()},
                 {"modules_quantized", quantized},
                 {"modules_dense", report.modules.size() - static_cast<size_t>(quantized)},
@@ -126,8 +126,7 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--out", options->out, "New directory")->type_name("DIR")->required();
   command->add_option("--mode", options->mode, "affine, mxfp4, mxfp8 or nvfp4")->type_name("MODE");
   command->add_option("--bits", options->bits, "affine: 2, 3, 4, 5, 6 or 8")->type_name("B");
-  command->add_option("--group-size", options->group_size, "affine: 32, 64 or 128")
-      ->type_name("G");
+  command->add_option("--group-size", options->group_size, "affine: 32, 64 or 128")->type_name("G");
   command->add_flag("--dequantize", options->dequantize, "Write dense weights");
   command
       ->add_option("--like", options->like,
@@ -142,7 +141,9 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--threads", options->threads, "0: all processors")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  command->callback([options, &action] { action = [options] { return quantize_command(*options); }; });
+  command->callback([options, &action] {
+    action = [options](const Arguments&) { return quantize_command(*options); };
+  });
 }
 
 }  // namespace strake::cli

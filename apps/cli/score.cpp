@@ -54,8 +54,8 @@ void score_on_rank(const ScoreOptions& options, Group& group) {
   Session session(group, options.run.shares(group.size()), options.run.session(group.size()));
   const auto tokens = tokens_to_score(options);
   std::optional<Tensor> logits;
-  const Score result = score(session.context(), session.model(), tokens,
-                             options.logits.empty() ? nullptr : &logits);
+  const Score result =
+      score(session.context(), session.model(), tokens, options.logits.empty() ? nullptr : &logits);
   if (group.rank() != 0) return;
   if (logits) write_logits(options.logits, *logits);
   if (options.run.json) {
@@ -87,9 +87,10 @@ void add_score(CLI::App& app, Action& action) {
                    "Write the float32 tensor logits [tokens, vocabulary] to this file")
       ->type_name("FILE");
   command->callback([options, &action] {
-    action = [options] {
+    action = [options](const Arguments& arguments) {
       if (options->run.model.empty()) options->run.model = default_model();
-      return run_on_ranks(options->run, [&](Group& group) { score_on_rank(*options, group); });
+      return run_on_ranks(options->run, arguments,
+                          [&](Group& group) { score_on_rank(*options, group); });
     };
   });
 }

@@ -22,7 +22,8 @@ struct VerifyCommandOptions {
 // Ids spread over the vocabulary, for a model of any tokenizer.
 std::vector<int32_t> default_ids(int64_t vocabulary) {
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < 24; ++i) ids.push_back(static_cast<int32_t>((i * 7919 + 13) % vocabulary));
+  for (int64_t i = 0; i < 24; ++i)
+    ids.push_back(static_cast<int32_t>((i * 7919 + 13) % vocabulary));
   return ids;
 }
 
@@ -33,8 +34,7 @@ int verify_command(const VerifyCommandOptions& options) {
   const auto ids = options.ids.empty() ? default_ids(vocabulary) : parse_ids(options.ids);
   VerifyOptions verify_options = options.verify;
   verify_options.group = options.run.group();
-  const auto results =
-      verify(options.run.session(1), options.ranks, ids, verify_options);
+  const auto results = verify(options.run.session(1), options.ranks, ids, verify_options);
   bool equal = true;
   Json json = Json::array();
   for (const Verification& result : results) {
@@ -67,14 +67,17 @@ void add_verify(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--ids", options->ids, "Prompt as token ids")->type_name("ID,ID,...");
   command
-      ->add_option("--max-tokens", options->verify.decode_tokens, "Tokens to decode after the prompt")
+      ->add_option("--max-tokens", options->verify.decode_tokens,
+                   "Tokens to decode after the prompt")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
-  command->add_option("--threads", options->run.threads, "Threads of each rank (0: divide the machine)")
+  command
+      ->add_option("--threads", options->run.threads,
+                   "Threads of each rank (0: divide the machine)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->callback([options, &action] {
-    action = [options] {
+    action = [options](const Arguments&) {
       if (options->run.model.empty()) options->run.model = default_model();
       return verify_command(*options);
     };

@@ -171,9 +171,8 @@ ConvertReport convert_checkpoint(const fs::path& from, const fs::path& to,
     const Module& module = at->second;
     parameters += module.shape.elements();
     const Weight weight = source.weight(path, module.shape);
-    const Tensor values = weight.dense() != nullptr
-                              ? *weight.dense()
-                              : dequantize(*weight.quantized(), module.dense);
+    const Tensor values =
+        weight.dense() != nullptr ? *weight.dense() : dequantize(*weight.quantized(), module.dense);
     ConvertedModule& done =
         report.modules.emplace_back(ConvertedModule{path, module.to, values.elements(), 0, 0});
     if (!module.to) {

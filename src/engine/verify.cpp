@@ -32,8 +32,7 @@ std::vector<TracePoint> run_traced(Session& session, std::span<const int32_t> pr
   Tensor logits = run_step(context, session.model(), cache, prompt, LogitRows::kAll);
   for (int64_t step = 0; step < decode_tokens; ++step) {
     const auto row = logits.data<float>().last(static_cast<size_t>(logits.shape()[1]));
-    const auto token =
-        static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+    const auto token = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
     trace.start_step("decode step " + std::to_string(step));
     logits = run_step(context, session.model(), cache, std::span(&token, 1), LogitRows::kLast);
   }

@@ -14,7 +14,8 @@ struct Attention::Heads {
 
   static Heads divide(const LayerLoader& load, const AttentionConfig& config) {
     if (config.heads % config.kv_heads != 0)
-      fail(ErrorKind::kCheckpoint, "{}: {} attention heads are not whole groups for {} key-value heads",
+      fail(ErrorKind::kCheckpoint,
+           "{}: {} attention heads are not whole groups for {} key-value heads",
            load.config().what(), config.heads, config.kv_heads);
     const int64_t extent = config.heads * config.head_dim;
     const int64_t ratio = config.heads / config.kv_heads;

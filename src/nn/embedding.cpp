@@ -8,8 +8,7 @@
 
 namespace strake {
 
-Embedding::Embedding(Weight table)
-    : Embedding(table, Partition::replicated(table.shape()[0], 1)) {}
+Embedding::Embedding(Weight table) : Embedding(table, Partition::replicated(table.shape()[0], 1)) {}
 
 Embedding::Embedding(Weight rows, Partition vocabulary)
     : table_(std::move(rows)),

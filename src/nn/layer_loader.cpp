@@ -10,9 +10,7 @@ LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank)
 LayerLoader::LayerLoader(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
 
-LayerLoader LayerLoader::at(std::string_view child) const {
-  return {state_, path(child) + "."};
-}
+LayerLoader LayerLoader::at(std::string_view child) const { return {state_, path(child) + "."}; }
 
 std::string LayerLoader::path(std::string_view name) const { return prefix_ + std::string(name); }
 
@@ -38,7 +36,7 @@ Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const 
   Weight weight = state_->checkpoint.weight(path(name), shape, rows);
   auto offset = this->bias(name, outputs.extent(), rows, bias);
   state_->modules.push_back({path(name), ModuleKind::kLinear, shape, weight.format(),
-                             Sharding::kAllToSharded, outputs, 1,
+                             Sharding::kAllToSharded, outputs,
                              weight.nbytes() + (offset ? offset->nbytes() : 0)});
   return Linear::all_to_sharded(std::move(weight), std::move(offset), outputs);
 }
@@ -51,7 +49,6 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
   auto offset = this->bias(name, outputs, std::nullopt, bias);
   state_->modules.push_back({path(name), ModuleKind::kLinear, shape, weight.format(),
                              Sharding::kShardedToAll, partition,
-                             inputs.unit_for(state_->shares.ranks()),
                              weight.nbytes() + (offset ? offset->nbytes() : 0)});
   return Linear::sharded_to_all(std::move(weight), std::move(offset), inputs, std::move(partition));
 }
@@ -59,15 +56,25 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
 Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width) {
   Partition partition = divide(Dimension(path(name) + ", vocabulary", vocabulary, 1));
   Weight rows = state_->checkpoint.weight(path(name), {vocabulary, width}, cut(0, partition));
-  state_->modules.push_back({path(name), ModuleKind::kEmbedding, {vocabulary, width}, rows.format(),
-                             Sharding::kAllToSharded, partition, 1, rows.nbytes()});
+  state_->modules.push_back({path(name),
+                             ModuleKind::kEmbedding,
+                             {vocabulary, width},
+                             rows.format(),
+                             Sharding::kAllToSharded,
+                             partition,
+                             rows.nbytes()});
   return {std::move(rows), std::move(partition)};
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps) {
   Tensor weight = state_->checkpoint.tensor(path(name) + ".weight", {width});
-  state_->modules.push_back({path(name) + ".weight", ModuleKind::kOther, {width}, std::nullopt,
-                             Sharding::kNone, std::nullopt, width, weight.nbytes()});
+  state_->modules.push_back({path(name) + ".weight",
+                             ModuleKind::kOther,
+                             {width},
+                             std::nullopt,
+                             Sharding::kNone,
+                             std::nullopt,
+                             weight.nbytes()});
   return {std::move(weight), eps};
 }
 

@@ -29,7 +29,6 @@ struct LoadedModule {
   std::optional<Format> format;
   Sharding sharding;
   std::optional<Partition> partition;  // of the rows or columns; nothing where replicated
-  int64_t unit;                        // elements that stayed together
   int64_t bytes;                       // on this rank
 };
 
@@ -72,8 +71,8 @@ class LayerLoader {
   };
   LayerLoader(std::shared_ptr<State> state, std::string prefix);
   Cut cut(int axis, const Partition& partition) const;
-  std::optional<Tensor> bias(std::string_view name, int64_t outputs,
-                             const std::optional<Cut>& cut, Bias bias);
+  std::optional<Tensor> bias(std::string_view name, int64_t outputs, const std::optional<Cut>& cut,
+                             Bias bias);
 
   std::shared_ptr<State> state_;
   std::string prefix_;

@@ -11,9 +11,12 @@ namespace {
 
 std::string_view class_prefix(Sharding sharding) {
   switch (sharding) {
-    case Sharding::kNone: return "";
-    case Sharding::kAllToSharded: return "AllToSharded";
-    case Sharding::kShardedToAll: return "ShardedToAll";
+    case Sharding::kNone:
+      return "";
+    case Sharding::kAllToSharded:
+      return "AllToSharded";
+    case Sharding::kShardedToAll:
+      return "ShardedToAll";
   }
   return "";
 }
@@ -110,7 +113,8 @@ Linear shard_linear(const Linear& layer, Sharding sharding, const Group& group,
   const Shares shares = Shares::equal(group.size());
   const Weight& weight = layer.weight();
   switch (sharding) {
-    case Sharding::kNone: return layer;
+    case Sharding::kNone:
+      return layer;
     case Sharding::kAllToSharded: {
       const Dimension outputs("shard_linear: outputs", layer.output_dims(), 1, segments);
       const Partition partition = Partition::divide(outputs, shares);

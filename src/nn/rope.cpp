@@ -42,8 +42,9 @@ RopeTable make_rope(const ModelConfig& config, int64_t dims, double default_thet
   const std::string type =
       !scaling ? "default" : scaling->text_or("rope_type", scaling->text_or("type", "default"));
   if (type != "default" && type != "linear" && type != "llama3")
-    fail(ErrorKind::kUnsupported, "{}: rope type '{}' is not supported; known: default, linear, llama3",
-         scaling->what(), type);
+    fail(ErrorKind::kUnsupported,
+         "{}: rope type '{}' is not supported; known: default, linear, llama3", scaling->what(),
+         type);
   std::vector<float> frequencies;
   for (int64_t i = 0; i < dims / 2; ++i) {
     double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));

@@ -32,7 +32,8 @@ void expect_floating(std::string_view op, std::string_view name, const Tensor& t
 // The columns that the nodes stand for, which the operands must have.
 int64_t columns(const PartialSums& sums) {
   int64_t columns = 0;
-  for (const int node : sums.nodes) columns += sums.tree.node(node).end - sums.tree.node(node).begin;
+  for (const int node : sums.nodes)
+    columns += sums.tree.node(node).end - sums.tree.node(node).begin;
   return columns;
 }
 

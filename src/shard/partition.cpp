@@ -66,8 +66,9 @@ std::vector<int64_t> Dimension::weighted_cuts(Range segment, const Shares& share
   return cuts;
 }
 
-Partition::Partition(int64_t extent, std::vector<std::vector<Range>> ranges, Overlap overlap)
-    : extent_(extent), ranges_(std::move(ranges)), replicated_(false) {
+Partition::Partition(int64_t extent, int64_t unit, std::vector<std::vector<Range>> ranges,
+                     Overlap overlap)
+    : extent_(extent), unit_(unit), ranges_(std::move(ranges)), replicated_(false) {
   std::vector<Range> all;
   for (auto& held : ranges_) {
     std::vector<Range> merged;
@@ -102,11 +103,13 @@ Partition Partition::divide(const Dimension& dimension, const Shares& shares) {
     for (size_t rank = 0; rank < ranges.size(); ++rank)
       ranges[rank].push_back({cuts[rank], cuts[rank + 1]});
   }
-  return {dimension.extent(), std::move(ranges), Overlap::kNone};
+  return {dimension.extent(), dimension.unit_for(shares.ranks()), std::move(ranges),
+          Overlap::kNone};
 }
 
 Partition Partition::replicated(int64_t extent, int ranks) {
-  return {extent, std::vector<std::vector<Range>>(static_cast<size_t>(ranks), {{0, extent}}),
+  return {extent, extent,
+          std::vector<std::vector<Range>>(static_cast<size_t>(ranks), {{0, extent}}),
           Overlap::kDeclared};
 }
 
@@ -120,14 +123,16 @@ Partition Partition::covering(const Partition& fine, int64_t ratio) {
       held.push_back(coarse);
     }
   }
-  return {fine.extent() / ratio, std::move(ranges), Overlap::kDeclared};
+  return {fine.extent() / ratio, std::max<int64_t>(1, fine.unit() / ratio), std::move(ranges),
+          Overlap::kDeclared};
 }
 
 Partition Partition::scaled(int64_t factor) const {
   auto ranges = ranges_;
   for (auto& held : ranges)
     for (Range& range : held) range = {range.begin * factor, range.end * factor};
-  return {extent_ * factor, std::move(ranges), replicated_ ? Overlap::kDeclared : Overlap::kNone};
+  return {extent_ * factor, unit_ * factor, std::move(ranges),
+          replicated_ ? Overlap::kDeclared : Overlap::kNone};
 }
 
 std::span<const Range> Partition::operator[](int rank) const {

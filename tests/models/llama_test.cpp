@@ -11,9 +11,7 @@ namespace {
 
 const std::filesystem::path kModel = STRAKE_TEST_DATA "/models/llama";
 
-Json reference() {
-  return parse_json(read_text_file(kModel / "reference.json"), "reference.json");
-}
+Json reference() { return parse_json(read_text_file(kModel / "reference.json"), "reference.json"); }
 
 // One rank's run of the tiny model.
 struct SoloRun {
@@ -73,7 +71,8 @@ TEST(Llama, NegativeLogLikelihoodWithinAHundredthOfReference) {
   for (const Json& window : windows) {
     const auto ids = window.at("ids").get<std::vector<int32_t>>();
     EXPECT_NEAR(score(run.context, *run.model, ids).mean(), window.at("nll").get<double>(), 0.01);
-    std::printf("%g %g\n", score(run.context, *run.model, ids).mean(), window.at("nll").get<double>());
+    std::printf("%g %g\n", score(run.context, *run.model, ids).mean(),
+                window.at("nll").get<double>());
   }
 }
 

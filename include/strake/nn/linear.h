@@ -22,13 +22,14 @@ enum class Sharding {
 // every number of ranks.
 class Linear {
  public:
-  // A whole layer: weight [out, in], bias floating [out]. Throws Error(kUsage) when they do not fit.
+  // A whole layer: weight [out, in], bias floating [out]. Throws Error(kUsage) when they do not
+  // fit.
   explicit Linear(Weight weight, std::optional<Tensor> bias = std::nullopt);
   // A rank's part, as read from a checkpoint: weight [its outputs, in], bias [its outputs].
   static Linear all_to_sharded(Weight weight, std::optional<Tensor> bias, Partition outputs);
   // A rank's part: weight [out, its inputs], bias [out] whole.
-  static Linear sharded_to_all(Weight weight, std::optional<Tensor> bias,
-                               const Dimension& inputs, Partition partition);
+  static Linear sharded_to_all(Weight weight, std::optional<Tensor> bias, const Dimension& inputs,
+                               Partition partition);
 
   // x floating [rows, inputs of this rank] -> [rows, outputs of this rank], sums in float32 and
   // rounded once to `dtype`.

@@ -18,7 +18,7 @@ class SumTree {
   struct Node {
     int64_t begin;  // elements of the contraction axis
     int64_t end;
-    int left;   // -1 for a leaf
+    int left;  // -1 for a leaf
     int right;
   };
 

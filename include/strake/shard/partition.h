@@ -70,6 +70,8 @@ class Partition {
 
   int ranks() const { return static_cast<int>(ranges_.size()); }
   int64_t extent() const { return extent_; }
+  // Elements that stay together.
+  int64_t unit() const { return unit_; }
   // The rank's elements, ascending, adjacent ranges merged; none when it holds nothing.
   std::span<const Range> operator[](int rank) const;
   int64_t size(int rank) const;
@@ -81,9 +83,10 @@ class Partition {
 
  private:
   enum class Overlap { kNone, kDeclared };
-  Partition(int64_t extent, std::vector<std::vector<Range>> ranges, Overlap overlap);
+  Partition(int64_t extent, int64_t unit, std::vector<std::vector<Range>> ranges, Overlap overlap);
 
   int64_t extent_;
+  int64_t unit_;
   std::vector<std::vector<Range>> ranges_;  // by rank
   bool replicated_;
 };

@@ -8,7 +8,20 @@
 
 namespace strake {
 
-enum class DType : uint8_t { kF32, kF16, kBF16, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kBool };
+enum class DType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kU64,
+  kI64,
+  kBool
+};
 
 struct DTypeTraits {
   DType dtype;
@@ -18,10 +31,12 @@ struct DTypeTraits {
 };
 
 inline constexpr DTypeTraits kDTypes[] = {
-    {DType::kF32, "F32", 4, true},   {DType::kF16, "F16", 2, true},   {DType::kBF16, "BF16", 2, true},
-    {DType::kU8, "U8", 1, false},    {DType::kI8, "I8", 1, false},    {DType::kU16, "U16", 2, false},
-    {DType::kI16, "I16", 2, false},  {DType::kU32, "U32", 4, false},  {DType::kI32, "I32", 4, false},
-    {DType::kU64, "U64", 8, false},  {DType::kI64, "I64", 8, false},  {DType::kBool, "BOOL", 1, false},
+    {DType::kF32, "F32", 4, true},   {DType::kF16, "F16", 2, true},
+    {DType::kBF16, "BF16", 2, true}, {DType::kU8, "U8", 1, false},
+    {DType::kI8, "I8", 1, false},    {DType::kU16, "U16", 2, false},
+    {DType::kI16, "I16", 2, false},  {DType::kU32, "U32", 4, false},
+    {DType::kI32, "I32", 4, false},  {DType::kU64, "U64", 8, false},
+    {DType::kI64, "I64", 8, false},  {DType::kBool, "BOOL", 1, false},
 };
 
 constexpr const DTypeTraits& traits(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }

@@ -96,8 +96,7 @@ Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
   if (y.elements() == 0) return y;
   const RowDecoder decode = row_decoder(w);
   float* const result = y.mutable_data<float>().data();
-  for (size_t i = 0; i < ids.size(); ++i)
-    decode(ids[i], result + static_cast<int64_t>(i) * width);
+  for (size_t i = 0; i < ids.size(); ++i) decode(ids[i], result + static_cast<int64_t>(i) * width);
   return y;
 }
 

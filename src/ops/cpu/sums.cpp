@@ -30,8 +30,8 @@ void finish(const SumTree& tree, int index, const Pieces& pieces, int64_t offset
 
 Tensor CpuBackend::do_finish_sums(const Tensor& pieces, const PartialSums& sums) {
   const auto extents = pieces.shape().extents();
-  Tensor result = Tensor::empty(
-      DType::kF32, Shape(std::vector<int64_t>(extents.begin() + 1, extents.end())));
+  Tensor result =
+      Tensor::empty(DType::kF32, Shape(std::vector<int64_t>(extents.begin() + 1, extents.end())));
   const int64_t elements = result.elements();
   Pieces by_node(sums.tree.nodes().size(), nullptr);
   for (size_t i = 0; i < sums.nodes.size(); ++i)

@@ -10,9 +10,7 @@ RowDecoder dense_rows(const Tensor& tensor) {
   return visit_floating(tensor.dtype(), [&]<class T>(T) -> RowDecoder {
     const auto data = tensor.data<T>();
     const int64_t in = tensor.shape()[-1];
-    return [data, in](int64_t row, float* out) {
-      widen_row(data.data() + row * in, in, out);
-    };
+    return [data, in](int64_t row, float* out) { widen_row(data.data() + row * in, in, out); };
   });
 }
 
@@ -39,9 +37,8 @@ RowDecoder row_decoder(const Weight& weight) {
 }
 
 void widen(const Tensor& tensor, float* out) {
-  visit_floating(tensor.dtype(), [&]<class T>(T) {
-    widen_row(tensor.data<T>().data(), tensor.elements(), out);
-  });
+  visit_floating(tensor.dtype(),
+                 [&]<class T>(T) { widen_row(tensor.data<T>().data(), tensor.elements(), out); });
 }
 
 }  // namespace strake::cpu
