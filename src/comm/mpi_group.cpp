@@ -68,8 +68,8 @@ class Backoff {
   bool should_read_clock() const { return polls_ >= kSpins + kYields || polls_ % 64 == 0; }
 
  private:
-  static constexpr int kSpins = 1'000;
-  static constexpr int kYields = 1'000;
+  static constexpr int kSpins = 100;
+  static constexpr int kYields = 2'000;
   static constexpr std::chrono::microseconds kLongestSleep{1'000};
   int polls_ = 0;
   std::chrono::microseconds sleep_{20};
