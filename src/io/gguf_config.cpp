@@ -150,7 +150,8 @@ std::map<std::string, Json> config_from_gguf(const GgufFile& file,
   refuse_variants(model, architecture, head_dim);
   const auto epsilon = model.number("attention.layer_norm_rms_epsilon");
   if (!epsilon)
-    model.unsupported("metadata '{}' is missing", model.name("attention.layer_norm_rms_epsilon"));
+    fail(ErrorKind::kCheckpoint, "{}: metadata '{}' is missing", file.metadata().what(),
+         model.name("attention.layer_norm_rms_epsilon"));
   const double theta = model.number("rope.freq_base").value_or(10000);
   const auto embedding = file.tensors().find("token_embd.weight");
   if (embedding == file.tensors().end() || embedding->second.shape.rank() != 2)

@@ -125,12 +125,15 @@ std::vector<Item> plan_tensors(const GgufFile& file, const GgufArchitecture& arc
   for (const auto& [name, tensor] : file.tensors())
     if (name != "rope_freqs.weight")  // in config.json
       items.push_back(plan_tensor(file, name, architecture, config));
+  const auto require = [&](const std::string& name) {
+    if (!file.tensors().contains(name))
+      fail(ErrorKind::kCheckpoint, "{}: tensor '{}' is missing", file.path().string(), name);
+  };
   const auto layers = config.at("num_hidden_layers").get<int64_t>();
   for (const ModuleName& module : architecture.layer_modules)
     for (int64_t layer = 0; layer < layers; ++layer)
-      if (const std::string name = fmt::format("blk.{}.{}.weight", layer, module.gguf);
-          !file.tensors().contains(name))
-        fail(ErrorKind::kCheckpoint, "{}: tensor '{}' is missing", file.path().string(), name);
+      require(fmt::format("blk.{}.{}.weight", layer, module.gguf));
+  require("output_norm.weight");
   std::sort(items.begin(), items.end(),
             [](const Item& a, const Item& b) { return a.tensor->begin < b.tensor->begin; });
   return items;
