@@ -130,13 +130,19 @@ Json converted_config(const Checkpoint& checkpoint, const std::map<std::string, 
   return config;
 }
 
+// What belongs to a checkpoint beside its weights and config: the tokenizer, the chat template,
+// generation settings, code and licence. Weights in other containers are left out.
 void copy_other_files(const fs::path& from, const fs::path& to) {
+  constexpr const char* kPatterns[] = {"*.json", "*.jsonl",    "*.jinja", "*.txt",
+                                       "*.py",   "*.tiktoken", "*.model", "LICENSE*"};
   for (const auto& entry : fs::directory_iterator(from)) {
-    const fs::path name = entry.path().filename();
-    if (!entry.is_regular_file() || name == "config.json" || name.extension() == ".safetensors" ||
-        name == "model.safetensors.index.json")
-      continue;
-    write_text_file(to / name, read_text_file(entry.path()));
+    const std::string name = entry.path().filename().string();
+    if (name == "config.json" || name == "model.safetensors.index.json") continue;
+    for (const char* pattern : kPatterns) {
+      if (!entry.is_regular_file() || ::fnmatch(pattern, name.c_str(), 0) != 0) continue;
+      write_text_file(to / name, read_text_file(entry.path()));
+      break;
+    }
   }
 }
 

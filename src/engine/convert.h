@@ -19,8 +19,8 @@ struct FormatRule {
 };
 
 struct ConvertOptions {
-  std::optional<Format> format;   // of every linear layer and embedding; nothing: dequantize
-  std::vector<FormatRule> rules;  // the first that matches decides
+  std::optional<Format> format;        // of every linear layer and embedding; nothing: dequantize
+  std::vector<FormatRule> rules = {};  // the first that matches decides
   Encoder encoder = Encoder::kLeastError;
   int threads = 1;
   // Called before each tensor with the bytes read so far, of all, and its name.

@@ -1,7 +1,9 @@
 #include "engine/verify.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "base/fail.h"
 #include "base/hash.h"
 #include "engine/generation.h"
 #include "strake/comm/thread_group.h"
@@ -23,15 +25,22 @@ class HashTrace final : public Trace {
 };
 
 std::vector<TracePoint> run_traced(Session& session, std::span<const int32_t> prompt,
-                                   int64_t decode_tokens) {
+                                   const VerifyOptions& options) {
   Context context = session.context();
   HashTrace trace;
   context.trace = &trace;
-  SequenceCache cache = session.make_cache(static_cast<int64_t>(prompt.size()) + decode_tokens);
-  trace.start_step("prefill");
-  Tensor logits = run_step(context, session.model(), cache, prompt, LogitRows::kAll);
-  for (int64_t step = 0; step < decode_tokens; ++step) {
-    const auto row = logits.data<float>().last(static_cast<size_t>(logits.shape()[1]));
+  SequenceCache cache =
+      session.make_cache(static_cast<int64_t>(prompt.size()) + options.decode_tokens);
+  const size_t piece =
+      options.prefill_piece > 0 ? static_cast<size_t>(options.prefill_piece) : prompt.size();
+  std::optional<Tensor> logits;
+  for (size_t begin = 0; begin < prompt.size(); begin += piece) {
+    trace.start_step("prefill of token " + std::to_string(begin));
+    const auto tokens = prompt.subspan(begin, std::min(piece, prompt.size() - begin));
+    logits = run_step(context, session.model(), cache, tokens, LogitRows::kAll);
+  }
+  for (int64_t step = 0; step < options.decode_tokens; ++step) {
+    const auto row = logits->data<float>().last(static_cast<size_t>(logits->shape()[1]));
     const auto token = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
     trace.start_step("decode step " + std::to_string(step));
     logits = run_step(context, session.model(), cache, std::span(&token, 1), LogitRows::kLast);
@@ -43,13 +52,14 @@ std::vector<TracePoint> run_traced(Session& session, std::span<const int32_t> pr
 
 std::vector<Verification> verify(const SessionOptions& session, std::span<const int> rank_counts,
                                  std::span<const int32_t> prompt, const VerifyOptions& options) {
+  if (prompt.empty()) fail(ErrorKind::kUsage, "the prompt has no tokens");
   std::vector<Verification> results;
   for (const int ranks : rank_counts) {
     const Shares shares = Shares::equal(ranks);
     Verification result{ranks, true, "", {}};
     run_ranks(ranks, options.group, [&](Group& group) {
       Session own(group, shares, session);
-      auto trace = run_traced(own, prompt, options.decode_tokens);
+      auto trace = run_traced(own, prompt, options);
       if (group.rank() == 0) result.trace = std::move(trace);
     });
     if (!results.empty()) {

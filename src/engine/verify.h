@@ -26,8 +26,9 @@ struct Verification {
 };
 
 struct VerifyOptions {
-  int64_t decode_tokens = 8;  // greedy, after the prefill in one piece
-  GroupOptions group;
+  int64_t prefill_piece = 0;  // prompt tokens run at once; 0: all
+  int64_t decode_tokens = 8;  // greedy, after the prompt
+  GroupOptions group = {};
 };
 
 // Runs prefill and decode once for each rank count, on ranks that are threads of this process, and
