@@ -12,7 +12,7 @@
 namespace strake {
 namespace {
 
-// Seconds for one call of `collective`, the best of several runs of many calls: the machine may be busy.
+// Seconds for one call of `collective`: the best of several runs, since the machine may be busy.
 template <class Collective>
 double time_of(Group& group, int calls, const Collective& collective) {
   std::vector<double> seconds;

@@ -30,6 +30,9 @@ using std::chrono::milliseconds;
 // a host that a cut link keeps silent.
 constexpr milliseconds kEndLimit{3'000};
 
+// Names the standard streams of the launcher that are terminals: "02".
+constexpr const char* kTerminals = "STRAKE_TERMINALS";
+
 class Descriptor {
  public:
   explicit Descriptor(int value) : value_(value) {}
@@ -58,6 +61,7 @@ std::vector<std::string> mpirun_command(const LaunchOptions& options,
   const auto set = [&](const char* parameter, const char* value) {
     command.insert(command.end(), {"--mca", parameter, value});
   };
+  command.insert(command.end(), {"-x", kTerminals});
   set("odls_base_sigkill_timeout", "0");  // a failed run's other ranks have nothing to save
   set("btl_vader_eager_limit", "16384");  // copies up to here are faster than the kernel's
   if (options.hostfile.empty()) {
@@ -174,6 +178,12 @@ void Supervisor::take_messages() {
 
 bool is_launched_rank() { return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr; }
 
+bool is_terminal(int descriptor) {
+  const char* terminals = std::getenv(kTerminals);
+  if (!is_launched_rank() || terminals == nullptr) return ::isatty(descriptor) == 1;
+  return std::string_view(terminals).find(std::to_string(descriptor)) != std::string_view::npos;
+}
+
 int launch_ranks(const LaunchOptions& options, std::span<const std::string> arguments) {
   if (std::ranges::none_of(communicators(), [](const auto& known) { return known.name == "mpi"; }))
     fail(ErrorKind::kUnsupported, "--ranks {}: this build has no MPI: 1 expected", options.ranks);
@@ -181,6 +191,10 @@ int launch_ranks(const LaunchOptions& options, std::span<const std::string> argu
   // Containers run as root; mpirun asks twice.
   ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+  std::string terminals;
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::isatty(descriptor) == 1) terminals += std::to_string(descriptor);
+  ::setenv(kTerminals, terminals.c_str(), 1);
   return Supervisor(command).run();
 }
 

@@ -17,6 +17,10 @@ struct LaunchOptions {
 // Whether mpirun started this process (as one rank or several).
 bool is_launched_rank();
 
+// Whether a standard stream is a terminal: the launcher's own, where this process is its rank,
+// since mpirun stands between.
+bool is_terminal(int descriptor);
+
 // Runs this program once for each rank, with the same arguments (without the program's name), and
 // returns the exit code of the run: that of the rank that failed first, 5 (communication) where a
 // rank was killed or ended early, 128 + signal where a signal ended the launcher. Standard input

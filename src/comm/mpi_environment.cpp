@@ -7,15 +7,25 @@
 
 namespace strake {
 
-int mpi_ranks() {
-  const char* text = std::getenv("OMPI_COMM_WORLD_SIZE");
-  if (text == nullptr) return 1;
-  int ranks = 0;
+namespace {
+
+// A number that mpirun has put into the environment.
+int number_in(const char* variable, int least, int otherwise) {
+  const char* text = std::getenv(variable);
+  if (text == nullptr) return otherwise;
+  int number = 0;
   const char* end = text + std::strlen(text);
-  if (std::from_chars(text, end, ranks) != std::from_chars_result{end, std::errc{}} || ranks < 1)
-    fail(ErrorKind::kUsage, "OMPI_COMM_WORLD_SIZE: a number of ranks expected, found \"{}\"", text);
-  return ranks;
+  if (std::from_chars(text, end, number) != std::from_chars_result{end, std::errc{}} ||
+      number < least)
+    fail(ErrorKind::kUsage, "{}: a number from {} expected, found \"{}\"", variable, least, text);
+  return number;
 }
+
+}  // namespace
+
+int mpi_ranks() { return number_in("OMPI_COMM_WORLD_SIZE", 1, 1); }
+
+int mpi_rank() { return number_in("OMPI_COMM_WORLD_RANK", 0, 0); }
 
 bool started_by_mpi() { return mpi_ranks() > 1; }
 

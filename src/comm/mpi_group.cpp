@@ -25,6 +25,9 @@ constexpr size_t kMessageBytes = size_t{64} << 20;
 // How long MPI may take to end the run before the process ends itself.
 constexpr std::chrono::milliseconds kAbortLimit{2'000};
 
+// Starting takes longer than a collective on a busy machine, whatever the deadline.
+constexpr std::chrono::milliseconds kLeastStartLimit{10'000};
+
 std::string mpi_error_text(int code) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
@@ -35,6 +38,19 @@ std::string mpi_error_text(int code) {
 void check_mpi(int code, const char* call) {
   if (code != MPI_SUCCESS)
     fail(ErrorKind::kCommunication, "{} failed: {}", call, mpi_error_text(code));
+}
+
+// One write, so that ranks that fail together do not mix their lines.
+void say(int rank, int size, std::string_view reason) {
+  std::fputs(fmt::format("strake: rank {} of {}: {}\n", rank, size, reason).c_str(), stderr);
+}
+
+// MPI starts and ends on all ranks together, and cannot be interrupted.
+[[noreturn]] void end_without_mpi(int rank, const char* what, std::chrono::milliseconds limit) {
+  say(rank, mpi_ranks(),
+      fmt::format("MPI did not {} on every rank within {} ms", what, limit.count()));
+  guard_parent_daemon();
+  ::_exit(exit_code(ErrorKind::kCommunication));
 }
 
 // A message's tag: which collective it belongs to, and how many the sender began before. 23 bits:
@@ -220,9 +236,7 @@ void MpiGroup::cancel_receives() noexcept {
 }
 
 void MpiGroup::abort(std::string_view reason, int exit_code) noexcept {
-  const std::string line = fmt::format("strake: rank {} of {}: {}\n", rank(), size(), reason);
-  // One write, so that ranks that fail together do not mix their lines.
-  std::fputs(line.c_str(), stderr);
+  say(rank(), size(), reason);
   guard_parent_daemon();
   const Watchdog watchdog(kAbortLimit, [exit_code] { ::_exit(exit_code); });
   MPI_Abort(communicator_, exit_code);
@@ -232,11 +246,9 @@ void MpiGroup::abort(std::string_view reason, int exit_code) noexcept {
 MpiGroup::~MpiGroup() {
   if (std::uncaught_exceptions() > exceptions_) return;
   try {
-    // MPI_Finalize waits for all ranks, without a deadline: see first that all are here.
+    // So that no rank is missing where MPI_Finalize would wait for it, and others learn who is.
     meet(Collective::kLeave);
-    const Watchdog watchdog(deadline_, [this] {
-      abort("no end of MPI within the deadline", exit_code(ErrorKind::kCommunication));
-    });
+    const Watchdog watchdog(deadline_, [this] { end_without_mpi(rank(), "end", deadline_); });
     MPI_Comm_free(&communicator_);
     MPI_Finalize();
   } catch (const std::exception& error) {
@@ -251,6 +263,8 @@ std::unique_ptr<Group> make_mpi_group(const GroupOptions& options) {
   MPI_Initialized(&initialized);
   if (initialized != 0)
     fail(ErrorKind::kUsage, "an MPI group was made in this process before: one is possible");
+  const auto limit = std::max(options.deadline, kLeastStartLimit);
+  const Watchdog watchdog(limit, [=] { end_without_mpi(mpi_rank(), "start", limit); });
   int provided = 0;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_FUNNELED)

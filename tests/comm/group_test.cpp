@@ -83,6 +83,7 @@ TEST(Communicators, SeveralRanksNeedMpi) {
   const Environment three("3");
   EXPECT_TRUE(started_by_mpi());
   EXPECT_EQ(mpi_ranks(), 3);
+  EXPECT_EQ(mpi_rank(), 0);
   std::vector<std::string> applying;
   for (const Communicator& communicator : communicators())
     if (communicator.applies()) applying.emplace_back(communicator.name);

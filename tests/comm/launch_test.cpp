@@ -13,6 +13,7 @@ namespace {
 
 using std::chrono::seconds;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr seconds kEnd{5};
 constexpr seconds kStart{40};
@@ -62,6 +63,7 @@ TEST(Launch, RankZeroConversesThroughATerminal) {
     program.write(line + "\n");
     ASSERT_TRUE(program.wait_for("answer to " + line, kStart)) << program.output();
   }
+  EXPECT_THAT(program.output(), HasSubstr("hello, user"));
   program.write("\x04");  // end of input
   ASSERT_TRUE(program.wait_for_end(kStart)) << program.output();
   EXPECT_EQ(program.code(), 0) << program.output();
@@ -74,6 +76,7 @@ TEST(Launch, RanksWaitLongerThanTheDeadlineForInput) {
   std::this_thread::sleep_for(seconds(3));
   program.write("two\n");
   ASSERT_TRUE(program.wait_for("answer to two", kStart)) << program.output();
+  EXPECT_THAT(program.output(), Not(HasSubstr("hello, user")));
 }
 
 TEST(Launch, InterruptFromATerminalEndsTheRun) {

@@ -11,7 +11,6 @@ namespace {
 
 using std::chrono::seconds;
 using testing::HasSubstr;
-using testing::Not;
 
 // The bound on the time from a rank's failure to the end of the last process.
 constexpr seconds kEnd{5};
@@ -99,6 +98,17 @@ TEST(MpiGroup, StoppedRankIsFoundByTheDeadline) {
     EXPECT_THAT(program.output(),
                 HasSubstr("no answer from rank 1 within 2000 ms in all_gather, step 20"));
   }
+}
+
+TEST(MpiGroup, RankThatStopsBeforeMpiStartsIsFoundByTheDeadline) {
+  auto arguments = launched("stop-early", 2);
+  arguments.insert(arguments.end(), {"--deadline", "2000"});
+  Program program(arguments);
+  ASSERT_TRUE(program.wait_for("event", kStart)) << program.output();
+  ASSERT_TRUE(program.wait_for_end(seconds(15))) << program.output();
+  EXPECT_EQ(program.code(), 5);
+  EXPECT_THAT(program.output(),
+              HasSubstr("strake: rank 0 of 2: MPI did not start on every rank within 10000 ms\n"));
 }
 
 TEST(MpiGroup, RankThatExitsEarlyIsFound) {

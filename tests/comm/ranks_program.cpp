@@ -14,6 +14,7 @@
 #include "comm/communicators.h"
 #include "launch.h"
 #include "strake/comm/await.h"
+#include "strake/comm/mpi_group.h"
 
 namespace strake {
 namespace {
@@ -96,6 +97,7 @@ bool input_within(std::chrono::milliseconds limit) {
 
 // Rank 0 answers each line of its input, once all ranks have it.
 void echo(Group& group, const GroupOptions& options) {
+  if (group.rank() == 0 && is_terminal(STDIN_FILENO)) std::cout << "hello, user" << std::endl;
   for (std::string line;;) {
     await_on_rank_zero(group, options, input_within);
     int64_t length = -1;
@@ -139,6 +141,10 @@ void run_mode(const Settings& settings, Group& group) {
 }
 
 int run(const Settings& settings) {
+  if (settings.mode == "stop-early" && mpi_rank() == settings.failing_rank) {
+    std::fprintf(stderr, "event\n");
+    ::raise(SIGSTOP);
+  }
   const auto group = make_group(settings.group);
   try {
     run_mode(settings, *group);
