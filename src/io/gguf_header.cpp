@@ -193,7 +193,11 @@ std::pair<std::string, GgufTensor> read_tensor(Cursor& cursor) {
     cursor.refuse(ErrorKind::kCheckpoint, "{}: at most {} axes expected, found {}", field, kMaxAxes,
                   axes);
   std::vector<int64_t> extents(axes);
-  for (int64_t& extent : extents) extent = read_u64(cursor, field);
+  for (int64_t& extent : extents) {
+    extent = read_u64(cursor, field);
+    if (extent == 0)
+      cursor.refuse(ErrorKind::kCheckpoint, "{}: extents of at least 1 expected, found 0", field);
+  }
   const auto number = cursor.scalar<uint32_t>(field);
   const GgufTypeTraits* type = find_gguf_type(number);
   if (type == nullptr)

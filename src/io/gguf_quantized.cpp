@@ -100,11 +100,13 @@ QuantizedMatrix quantized_from_gguf(std::string_view name, GgufType type, const 
          shape.to_string());
   const Shape groups = shape.with(-1, shape[-1] / kBlock);
   Tensor codes = Tensor::empty(DType::kU32, shape.with(-1, format.words(shape[-1])));
-  const uint8_t* in = blocks.data<uint8_t>().data() + prefix_bytes(type);
+  const uint8_t* block = blocks.data<uint8_t>().data();
   uint32_t* words = codes.mutable_data<uint32_t>().data();
-  for (int64_t i = 0; i < groups.elements(); ++i, words += format.words(kBlock)) {
-    const uint8_t* block = in + i * traits(type).bytes;
-    format.bits() == 8 ? pack_bytes(block, words) : pack_nibbles(block, words);
+  for (int64_t i = 0; i < groups.elements(); ++i) {
+    const uint8_t* packed = block + prefix_bytes(type);
+    format.bits() == 8 ? pack_bytes(packed, words) : pack_nibbles(packed, words);
+    block += traits(type).bytes;
+    words += format.words(kBlock);
   }
   const DType dtype = exact_scale_dtype(type, blocks);
   QuantizedParts parts{std::move(codes), Tensor::empty(dtype, groups)};

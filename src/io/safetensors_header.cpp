@@ -42,6 +42,9 @@ constexpr StoredType kStoredTypes[] = {
     {"F4", 4, {}},
 };
 
+// Far above what any file holds: sizes computed from one extent of an empty tensor cannot overflow.
+constexpr int64_t kMaxExtent = int64_t{1} << 48;
+
 std::string known_types() {
   std::string names;
   for (const StoredType& type : kStoredTypes)
@@ -102,8 +105,8 @@ Shape parse_shape(const Subject& subject, const Json& value) {
   std::vector<int64_t> extents;
   for (const Json& item : value) {
     const auto extent = natural(item);
-    if (!extent)
-      subject.refuse("shape: extents from 0 to 2^63 - 1 expected, found {}", shown(item));
+    if (!extent || *extent > kMaxExtent)
+      subject.refuse("shape: extents from 0 to 2^48 expected, found {}", shown(item));
     extents.push_back(*extent);
   }
   if (!checked_product(extents))

@@ -152,6 +152,7 @@ TEST(Gguf, MalformedFilesAreNamed) {
       {"part of a block", with_info({33}, 2, 0), kDamaged, "tensor 'w': rows of whole Q4_0 blocks"},
       {"scalar of blocks", with_info({}, 2, 0), kDamaged, "tensor 'w': rows of whole Q4_0 blocks"},
       {"extent of 2^63", with_info({uint64_t{1} << 63}, 0, 0), kUnsupported, "below 2^63"},
+      {"extent of 0", with_info({32, 0}, 2, 0), kDamaged, "tensor 'w': extents of at least 1"},
       {"product overflows", with_info({uint64_t{1} << 32, uint64_t{1} << 32}, 0, 0), kDamaged,
        "tensor 'w': its size exceeds"},
       {"bytes overflow", with_info({uint64_t{1} << 62}, 0, 0), kDamaged, "its size exceeds"},
