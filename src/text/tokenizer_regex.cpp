@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "text/tokenizer_pattern.h"
 #include "text/tokenizer_unicode.h"
+#include "text/tokenizer_unicode_versions.h"
 
 namespace strake::text {
 namespace {
@@ -70,6 +71,7 @@ bool is_pcre2_pattern(std::string_view pattern) {
 
 struct Regex::Code {
   std::string source;  // as the tokenizer's file has it
+  Syntax syntax;
   CompiledCode code;
 };
 
@@ -84,7 +86,7 @@ Regex::Regex(std::string_view pattern, Syntax syntax) {
          result.offset);
   // Without a just-in-time compiler the interpreter gives the same matches, more slowly.
   pcre2_jit_compile(result.code.get(), PCRE2_JIT_COMPLETE);
-  code_ = std::make_shared<const Code>(Code{std::string(pattern), std::move(result.code)});
+  code_ = std::make_shared<const Code>(Code{std::string(pattern), syntax, std::move(result.code)});
 }
 
 Regex Regex::parse(const JsonNode& node) {
@@ -103,6 +105,7 @@ struct Regex::Scanner::State {
   JitStack stack;
   Clock::time_point start = Clock::now();
   size_t scanned = 0;  // bytes of earlier texts
+  std::string older;   // the text, with characters that the engine knows
 
   // The first match that starts at `at` or later; false when there is none.
   bool find(std::string_view text, size_t at) {
@@ -151,6 +154,7 @@ void Regex::Scanner::scan(std::string_view text, std::vector<Stretch>& stretches
     stretches.push_back({0, 0, false});
     return;
   }
+  if (state_->code->syntax != Syntax::kLiteral) text = older_text(text, state_->older);
   size_t done = 0;  // everything before is in a stretch
   size_t at = 0;
   bool matched = false;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "text/tokenizer_unicode_versions.h"
 
 namespace strake::text {
 namespace {
@@ -22,7 +23,10 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
 }
 
-int combining_class(utf8proc_int32_t code) { return utf8proc_get_property(code)->combining_class; }
+int combining_class(utf8proc_int32_t code) {
+  if (is_change(static_cast<char32_t>(code), UnicodeChange::kNewMark)) return 0;
+  return utf8proc_get_property(code)->combining_class;
+}
 
 // Canonical order: marks between two starters by combining class. The library's own ordering is
 // quadratic in the length of such a run.
@@ -116,19 +120,25 @@ bool is_whitespace(char32_t code) {
 }
 
 bool is_numeric(char32_t code) {
-  return is_category(code, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO);
+  return is_category(code, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO) ||
+         is_change(code, UnicodeChange::kNewNumber);
 }
 
 bool is_punctuation(char32_t code) {
   if (code < 0x80) return code > 0x20 && code < 0x7f && std::isalnum(static_cast<int>(code)) == 0;
-  return is_category(code, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO);
+  return is_category(code, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO)
+             ? !is_change(code, UnicodeChange::kNewPunctuation)
+             : is_change(code, UnicodeChange::kOldPunctuation);
 }
 
 bool is_mark(char32_t code) {
-  return is_category(code, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME);
+  return is_category(code, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME)
+             ? !is_change(code, UnicodeChange::kNewMark)
+             : is_change(code, UnicodeChange::kOldMark);
 }
 
 bool is_word(char32_t code) {
+  code = older_character(code);
   const bool letter_or_mark = is_category(code, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_NL);
   const bool circled_letter =
       (code >= 0x24b6 && code <= 0x24e9) || (code >= 0x1f130 && code <= 0x1f149) ||
@@ -148,7 +158,12 @@ std::string to_normal_form(std::string_view text, NormalForm form) {
   std::vector<utf8proc_int32_t> codes;
   codes.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
-    const auto code = static_cast<utf8proc_int32_t>(next_code_point(text, at));
+    const char32_t whole = next_code_point(text, at);
+    const auto code = static_cast<utf8proc_int32_t>(whole);
+    if (is_change(whole, UnicodeChange::kNewDecomposition)) {
+      codes.push_back(code);
+      continue;
+    }
     constexpr size_t kLongestDecomposition = 18;  // of U+FDFA
     const size_t size = codes.size();
     codes.resize(size + kLongestDecomposition);
@@ -178,7 +193,10 @@ std::string to_lowercase(std::string_view text) {
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
     const char32_t code = next_code_point(text, at);
-    append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code))));
+    const auto newer = newer_lowercase(code);
+    append_utf8(
+        out, newer ? *newer
+                   : static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code))));
     if (code == 0x130) append_utf8(out, 0x307);  // I with dot above keeps its dot
   }
   return out;
