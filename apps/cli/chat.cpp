@@ -11,6 +11,7 @@
 #include "prompt.h"
 #include "report.h"
 #include "sampling_options.h"
+#include "strake/comm/await.h"
 
 namespace strake::cli {
 namespace {
@@ -22,13 +23,7 @@ struct ChatOptions {
   GenerationOptions generation;
 };
 
-// What rank 0 tells the others to do next.
-struct Turn {
-  enum Kind : int32_t { kWait, kAnswer, kQuit } kind;
-  int32_t tokens;  // of the prompt that follows
-};
-
-// Lines from standard input, waited for in short pieces so that the other ranks hear from us.
+// Lines from standard input, waited for in pieces.
 class LineReader {
  public:
   enum class Status { kLine, kNothingYet, kEnd };
@@ -61,12 +56,11 @@ class LineReader {
   bool ended_ = false;
 };
 
-void exchange(Group& group, Turn& turn, std::vector<int32_t>& tokens) {
-  turn.tokens = static_cast<int32_t>(tokens.size());
-  group.broadcast(std::as_writable_bytes(std::span(&turn, 1)), 0);
-  tokens.resize(static_cast<size_t>(turn.tokens));
-  group.broadcast(std::as_writable_bytes(std::span(tokens)), 0);
-}
+// What rank 0 tells the others to do with the user's line.
+struct Turn {
+  enum Kind : int32_t { kSkip, kAnswer, kQuit } kind = kSkip;
+  int32_t tokens = 0;  // of the prompt that follows
+};
 
 // One rank's side of the conversation; only rank 0 reads and writes.
 class Chat {
@@ -82,20 +76,20 @@ class Chat {
   }
 
   void run() {
-    if (group_.rank() != 0) return follow();
-    if (!options_.run.json)
-      fmt::print(stderr, "{} on {} rank(s). /reset forgets, /exit or Ctrl-D ends.\n",
-                 options_.run.model.filename().string(), group_.size());
-    std::string line;
-    while (read_line(line)) {
-      if (line == "/exit") break;
-      if (line == "/reset") reset();
-      if (line.empty() || line == "/reset") continue;
-      answer(line);
+    if (group_.rank() == 0 && !options_.run.json)
+      fmt::print(stderr, "{} on {} rank{}. /reset forgets, /exit or Ctrl-D ends.\n",
+                 options_.run.model.filename().string(), group_.size(),
+                 group_.size() == 1 ? "" : "s");
+    for (;;) {
+      std::vector<int32_t> tokens;
+      Turn turn = next_turn(tokens);
+      group_.broadcast(std::as_writable_bytes(std::span(&turn, 1)), 0);
+      if (turn.kind == Turn::kQuit) return;
+      if (turn.kind == Turn::kSkip) continue;
+      tokens.resize(static_cast<size_t>(turn.tokens));
+      group_.broadcast(std::as_writable_bytes(std::span(tokens)), 0);
+      answer(tokens);
     }
-    std::vector<int32_t> none;
-    Turn turn{Turn::kQuit, 0};
-    exchange(group_, turn, none);
   }
 
  private:
@@ -104,36 +98,37 @@ class Chat {
     if (!options_.system.empty()) conversation_.add("system", options_.system);
   }
 
-  bool read_line(std::string& line) {
-    if (::isatty(STDIN_FILENO) == 1) fmt::print(stderr, "> ");
-    // The others give up on a silent rank at the deadline: speak well before.
-    const int patience = static_cast<int>(options_.run.deadline_seconds * 1000 / 4) + 1;
-    for (;;) {
-      switch (reader_.read(patience, line)) {
-        case LineReader::Status::kLine:
-          return true;
-        case LineReader::Status::kEnd:
-          return false;
-        case LineReader::Status::kNothingYet: {
-          std::vector<int32_t> none;
-          Turn turn{Turn::kWait, 0};
-          exchange(group_, turn, none);
-        }
-      }
+  // Waits for the user's line; what it asks for, on rank 0.
+  Turn next_turn(std::vector<int32_t>& tokens) {
+    std::string line;
+    auto status = LineReader::Status::kNothingYet;
+    if (group_.rank() == 0 && is_terminal(STDIN_FILENO)) fmt::print(stderr, "> ");
+    await_on_rank_zero(group_, options_.run.group(), [&](std::chrono::milliseconds limit) {
+      status = reader_.read(static_cast<int>(limit.count()), line);
+      return status != LineReader::Status::kNothingYet;
+    });
+    if (group_.rank() != 0 || line.empty())
+      return {status == LineReader::Status::kEnd ? Turn::kQuit : Turn::kSkip};
+    if (line == "/exit") return {Turn::kQuit};
+    if (line == "/reset") {
+      reset();
+      return {};
     }
+    conversation_.add("user", line);
+    tokens = conversation_.tokens();
+    if (static_cast<int64_t>(tokens.size()) < options_.context)
+      return {Turn::kAnswer, static_cast<int32_t>(tokens.size())};
+    conversation_.remove_last();
+    fmt::print(stderr, "That makes {} tokens, the context holds {}: /reset, or --context.\n",
+               tokens.size(), options_.context);
+    return {};
   }
 
-  void answer(const std::string& line) {
-    conversation_.add("user", line);
-    std::vector<int32_t> tokens = conversation_.tokens();
-    const int64_t room = options_.context - static_cast<int64_t>(tokens.size());
-    if (room < 1) {
-      fmt::print(stderr, "The conversation has {} tokens, the context {}: /reset, or --context.\n",
-                 tokens.size(), options_.context);
-      return;
-    }
-    Turn turn{Turn::kAnswer, 0};
-    exchange(group_, turn, tokens);
+  void answer(std::span<const int32_t> tokens) {
+    GenerationOptions generation = options_.generation;
+    generation.stop_tokens = session_.stop_tokens();
+    generation.max_tokens =
+        std::min(generation.max_tokens, options_.context - static_cast<int64_t>(tokens.size()));
     StreamDecoder decoder(tokenizer_, SkipSpecial::kSkip);
     std::string text;
     const auto emit = [&](const std::string& piece) {
@@ -142,41 +137,22 @@ class Chat {
       std::fwrite(piece.data(), 1, piece.size(), stdout);
       std::fflush(stdout);
     };
-    const auto result = run_turn(tokens, [&](int32_t token) {
-      emit(decoder.push(token));
-      return true;
-    });
+    const auto result = generate(session_.context(), session_.model(), cache_, history_, tokens,
+                                 generation, [&](int32_t token) {
+                                   emit(decoder.push(token));
+                                   return true;
+                                 });
+    if (group_.rank() != 0) return;
     emit(decoder.finish());
     conversation_.add("assistant", text);
-    if (!options_.run.json) {
-      fmt::print("\n");
-      std::fflush(stdout);
-      return;
-    }
     // One object a line, so that a program can hold the conversation.
-    fmt::print("{}\n", dump_json({{"text", text},
-                                  {"tokens", result.tokens},
-                                  {"prompt_tokens", result.prompt_tokens}}));
+    if (options_.run.json)
+      fmt::print("{}\n", dump_json({{"text", text},
+                                    {"tokens", result.tokens},
+                                    {"prompt_tokens", result.prompt_tokens}}));
+    else
+      fmt::print("\n");
     std::fflush(stdout);
-  }
-
-  void follow() {
-    for (;;) {
-      std::vector<int32_t> tokens;
-      Turn turn{Turn::kWait, 0};
-      exchange(group_, turn, tokens);
-      if (turn.kind == Turn::kQuit) return;
-      if (turn.kind == Turn::kAnswer) run_turn(tokens, [](int32_t) { return true; });
-    }
-  }
-
-  GenerationResult run_turn(std::span<const int32_t> tokens, const TokenSink& sink) {
-    GenerationOptions generation = options_.generation;
-    generation.stop_tokens = session_.stop_tokens();
-    generation.max_tokens =
-        std::min(generation.max_tokens, options_.context - static_cast<int64_t>(tokens.size()));
-    return generate(session_.context(), session_.model(), cache_, history_, tokens, generation,
-                    sink);
   }
 
   const ChatOptions& options_;

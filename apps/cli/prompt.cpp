@@ -23,7 +23,7 @@ void Conversation::add(const std::string& role, const std::string& content) {
 
 std::vector<int32_t> Conversation::tokens() const {
   // The template writes the special tokens itself.
-  return tokenizer_.encode(template_.render(messages_, GenerationPrompt::kAdd),
+  return tokenizer_.encode(template_.render(messages_, GenerationPrompt::kAdded),
                            SpecialTokens::kNone);
 }
 

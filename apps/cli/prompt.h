@@ -20,6 +20,7 @@ class Conversation {
   Conversation(const std::filesystem::path& model, const Tokenizer& tokenizer);
 
   void add(const std::string& role, const std::string& content);
+  void remove_last() { messages_.erase(messages_.size() - 1); }
   void clear() { messages_ = Json::array(); }
   // All messages and the opening of the assistant's answer.
   std::vector<int32_t> tokens() const;

@@ -27,7 +27,8 @@ Session::Session(Group& group, const Shares& shares, const SessionOptions& optio
   if (shares.ranks() != group.size())
     fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),
          shares.ranks());
-  const LayerLoader loader(checkpoint_, shares, group.rank());
+  // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
+  const LayerLoader loader(checkpoint_, shares, group.rank(), [&] { group.barrier(); });
   model_ = load_model(checkpoint_, loader);
   int64_t bytes = 0;
   for (const LoadedModule& module : loader.modules()) bytes += module.bytes;

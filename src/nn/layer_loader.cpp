@@ -4,8 +4,10 @@
 
 namespace strake {
 
-LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank)
-    : state_(std::make_shared<State>(State{checkpoint, std::move(shares), rank, {}})) {}
+LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank,
+                         std::function<void()> after_each)
+    : state_(std::make_shared<State>(
+          State{checkpoint, std::move(shares), rank, std::move(after_each), {}})) {}
 
 LayerLoader::LayerLoader(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -16,6 +18,11 @@ std::string LayerLoader::path(std::string_view name) const { return prefix_ + st
 
 int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
   return strake::input_unit(state_->checkpoint.format(path(name)), inputs);
+}
+
+void LayerLoader::loaded(LoadedModule module) {
+  state_->modules.push_back(std::move(module));
+  state_->after_each();
 }
 
 Cut LayerLoader::cut(int axis, const Partition& partition) const {
@@ -35,9 +42,8 @@ Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const 
   const Cut rows = cut(0, outputs);
   Weight weight = state_->checkpoint.weight(path(name), shape, rows);
   auto offset = this->bias(name, outputs.extent(), rows, bias);
-  state_->modules.push_back({path(name), ModuleKind::kLinear, shape, weight.format(),
-                             Sharding::kAllToSharded, outputs,
-                             weight.nbytes() + (offset ? offset->nbytes() : 0)});
+  loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kAllToSharded, outputs,
+          weight.nbytes() + (offset ? offset->nbytes() : 0)});
   return Linear::all_to_sharded(std::move(weight), std::move(offset), outputs);
 }
 
@@ -47,34 +53,33 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
   Partition partition = divide(inputs);
   Weight weight = state_->checkpoint.weight(path(name), shape, cut(1, partition));
   auto offset = this->bias(name, outputs, std::nullopt, bias);
-  state_->modules.push_back({path(name), ModuleKind::kLinear, shape, weight.format(),
-                             Sharding::kShardedToAll, partition,
-                             weight.nbytes() + (offset ? offset->nbytes() : 0)});
+  loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kShardedToAll,
+          partition, weight.nbytes() + (offset ? offset->nbytes() : 0)});
   return Linear::sharded_to_all(std::move(weight), std::move(offset), inputs, std::move(partition));
 }
 
 Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width) {
   Partition partition = divide(Dimension(path(name) + ", vocabulary", vocabulary, 1));
   Weight rows = state_->checkpoint.weight(path(name), {vocabulary, width}, cut(0, partition));
-  state_->modules.push_back({path(name),
-                             ModuleKind::kEmbedding,
-                             {vocabulary, width},
-                             rows.format(),
-                             Sharding::kAllToSharded,
-                             partition,
-                             rows.nbytes()});
+  loaded({path(name),
+          ModuleKind::kEmbedding,
+          {vocabulary, width},
+          rows.format(),
+          Sharding::kAllToSharded,
+          partition,
+          rows.nbytes()});
   return {std::move(rows), std::move(partition)};
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps) {
   Tensor weight = state_->checkpoint.tensor(path(name) + ".weight", {width});
-  state_->modules.push_back({path(name) + ".weight",
-                             ModuleKind::kOther,
-                             {width},
-                             std::nullopt,
-                             Sharding::kNone,
-                             std::nullopt,
-                             weight.nbytes()});
+  loaded({path(name) + ".weight",
+          ModuleKind::kOther,
+          {width},
+          std::nullopt,
+          Sharding::kNone,
+          std::nullopt,
+          weight.nbytes()});
   return {std::move(weight), eps};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +37,9 @@ struct LoadedModule {
 // of these calls; run on a checkpoint without bytes (Device::meta()), the same list is the plan.
 class LayerLoader {
  public:
-  LayerLoader(Checkpoint& checkpoint, Shares shares, int rank);
+  // `after_each` is called when a module has been loaded.
+  LayerLoader(
+      Checkpoint& checkpoint, Shares shares, int rank, std::function<void()> after_each = [] {});
 
   // The same loader with a longer path.
   LayerLoader at(std::string_view child) const;
@@ -67,9 +70,11 @@ class LayerLoader {
     Checkpoint& checkpoint;
     Shares shares;
     int rank;
+    std::function<void()> after_each;
     std::vector<LoadedModule> modules;
   };
   LayerLoader(std::shared_ptr<State> state, std::string prefix);
+  void loaded(LoadedModule module);
   Cut cut(int axis, const Partition& partition) const;
   std::optional<Tensor> bias(std::string_view name, int64_t outputs, const std::optional<Cut>& cut,
                              Bias bias);

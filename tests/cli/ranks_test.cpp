@@ -1,0 +1,98 @@
+// The commands on several processes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+
+#include "comm/program.h"
+#include "io/safetensors.h"
+#include "run.h"
+
+namespace strake {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+TEST(CliRanks, TokensAndBitsDoNotDependOnTheNumberOfProcesses) {
+  for (const std::string sampling : {"", " --temperature 0.8 --top-p 0.9 --seed 5"}) {
+    const std::string generate =
+        "generate --prompt 'It is a truth' --max-tokens 16 --json" + sampling;
+    const Json one = run_strake(generate).json();
+    for (const char* ranks : {"2", "3"}) {
+      const RunResult result = run_strake(generate + " --ranks " + ranks);
+      ASSERT_EQ(result.code, 0) << result.err;
+      const Json json = result.json();
+      EXPECT_EQ(json.at("tokens"), one.at("tokens"));
+      EXPECT_EQ(json.at("logits_hash"), one.at("logits_hash"));
+      EXPECT_EQ(json.at("bytes_per_rank").size(), static_cast<size_t>(std::stoi(ranks)));
+    }
+  }
+}
+
+TEST(CliRanks, PrefillLogitsHaveTheSameBits) {
+  const TemporaryDirectory directory;
+  const auto logits = [&](const std::string& ranks) {
+    const fs::path file = directory.path() / ("logits-" + ranks);
+    const RunResult result = run_strake("score --ids 35,79,368,341,1000,17 --ranks " + ranks +
+                                        " --logits " + file.string());
+    EXPECT_EQ(result.code, 0) << result.err;
+    return read_text_file(file);
+  };
+  const std::string one = logits("1");
+  EXPECT_EQ(logits("2"), one);
+  EXPECT_EQ(logits("3"), one);
+}
+
+TEST(CliRanks, RunsUnderTheUsersOwnMpirun) {
+  const std::string generate = "generate --ids 35,79 --max-tokens 4 --json";
+  const RunResult result = run_strake(generate, "mpirun --oversubscribe -n 2 ");
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.json().at("ranks"), 2);
+  EXPECT_EQ(result.json().at("logits_hash"), run_strake(generate).json().at("logits_hash"));
+}
+
+TEST(CliRanks, AKilledRankEndsTheRunAndIsNamed) {
+  Program run(
+      {STRAKE_PROGRAM, "generate", "--ids", "35,79", "--max-tokens", "100000", "--ranks", "2"});
+  ASSERT_TRUE(run.wait_for(" ", seconds(30)));
+  // The youngest process of the run is a rank.
+  const std::vector<int> processes = run.processes();
+  ASSERT_GE(processes.size(), 3u);
+  const auto start = Program::Clock::now();
+  ::kill(processes.back(), SIGKILL);
+  ASSERT_TRUE(run.wait_for_end(seconds(30)));
+  EXPECT_LT(Program::Clock::now() - start, seconds(5));
+  EXPECT_EQ(run.code(), 5) << run.output();
+  EXPECT_THAT(run.output(), HasSubstr("strake: rank "));
+  EXPECT_THAT(run.output(), HasSubstr("signal 9"));
+}
+
+TEST(CliRanks, ChatKeepsTheConversationAndOutlivesTheDeadlineWhileTheUserThinks) {
+  const TemporaryDirectory directory;
+  const fs::path model = directory.path() / "model";
+  fs::copy(kShipped, model);
+  std::ofstream(model / "chat_template.jinja")
+      << "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+         "{% if add_generation_prompt %}assistant:{% endif %}";
+  Program chat({STRAKE_PROGRAM, "chat", "--model", model.string(), "--ranks", "2", "--json",
+                "--max-tokens", "6", "--deadline", "2"});
+  chat.write("Who was Emma?\n");
+  ASSERT_TRUE(chat.wait_for("\"prompt_tokens\"", seconds(30))) << chat.output();
+  std::this_thread::sleep_for(seconds(4));  // longer than the deadline
+  chat.write("And her father?\n/exit\n");
+  ASSERT_TRUE(chat.wait_for_end(seconds(30)));
+  EXPECT_EQ(chat.code(), 0) << chat.output();
+  // The second prompt holds the first exchange, which need not be run again.
+  const std::string output = chat.output();
+  const size_t second = output.find("{\"text\"", 1 + output.find("{\"text\""));
+  ASSERT_NE(second, std::string::npos) << output;
+  const Json answer = parse_json(output.substr(second, output.find('\n', second) - second), "line");
+  EXPECT_EQ(answer.at("tokens").size(), 6u);
+  EXPECT_LT(answer.at("prompt_tokens"), 24);
+}
+
+}  // namespace
+}  // namespace strake
