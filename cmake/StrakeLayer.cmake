@@ -14,7 +14,8 @@ target_compile_options(strake_flags INTERFACE
   -ffp-contract=off)
 if(STRAKE_SANITIZE)
   target_compile_options(strake_flags INTERFACE
-    -fsanitize=${STRAKE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -fsanitize=${STRAKE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+    -Wno-maybe-uninitialized)  # g++ sees what the instrumentation makes of the standard library
   target_link_options(strake_flags INTERFACE -fsanitize=${STRAKE_SANITIZE})
 endif()
 
