@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/fail.h"
 #include "quant/format_list.h"
 
@@ -60,6 +61,11 @@ QuantizedMatrix QuantizedMatrix::make(std::string_view name, Format format, Quan
   if (codes.rank() < 2 || codes.rank() > 3 || scales.rank() != codes.rank())
     fail(ErrorKind::kCheckpoint, "{}: weight {} and scales {} must both have 2 or 3 axes", name,
          codes.to_string(), scales.to_string());
+  // A shape without elements may still have an extent that overflows.
+  const int64_t group_bits = format.group_size() * format.bits();
+  if (!checked_mul(scales[-1], group_bits) || !checked_mul(scales.elements(), group_bits))
+    fail(ErrorKind::kCheckpoint, "{}.scales: shape {} is too large for {}", name,
+         scales.to_string(), format.to_string());
   const int64_t in = scales[-1] * format.group_size();
   const Shape expected = scales.with(-1, format.words(in));
   if (codes != expected)

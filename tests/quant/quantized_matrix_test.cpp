@@ -148,6 +148,10 @@ TEST(QuantizedMatrix, MakeNamesWhatIsWrong) {
   Parts{.biases = Tensor::zeros(DType::kBF16, {2, 2})}.expect(
       "layers.3.mlp.up.biases: BF16 [2, 2] does not match the scales, F32 [2, 2]");
   Parts{.biases = Tensor::zeros(DType::kF32, {2, 1})}.expect("biases: F32 [2, 1] does not match");
+  Parts{.scales = Tensor::zeros(DType::kF32, {0, int64_t{1} << 57})}.expect(
+      "layers.3.mlp.up.scales: shape [0, 144115188075855872] is too large for affine");
+  Parts{.scales = Tensor::empty(DType::kU8, {1 << 28, 1 << 28}, Device::meta())}.expect(
+      "is too large for affine");
   Parts{.amax = 1.0f}.expect("only nvfp4 has a scale of the whole tensor, not affine");
   Parts{}.expect("is the format right?", Format::parse("affine", 8, 32));
   Parts{}.expect("is the format right?", Format::parse("affine", 4, 64));

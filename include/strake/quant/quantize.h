@@ -13,9 +13,10 @@ enum class Encoder {
   kMlxCeil,     // bit for bit what MLX 0.32.2's and later CPU builds give
 };
 
-// Quantizes a floating [..., out, in] along `in`, 2 or 3 axes. `tensor_amax` (nvfp4 only) is the
-// tensor's largest magnitude: group scales are then relative to it. Throws Error(kUsage): dtype,
-// axes, `in` not whole groups.
+// Quantizes a floating [..., out, in] along `in`, 2 or 3 axes; rows do not depend on each other.
+// `tensor_amax` (nvfp4 only) is the tensor's largest magnitude: group scales are then relative to
+// it. Throws Error(kUsage): dtype, axes, `in` not whole groups; with kLeastError also the row and
+// column of a NaN or infinity.
 QuantizedMatrix quantize(const Tensor& weight, Format format, Encoder encoder,
                          std::optional<float> tensor_amax = std::nullopt);
 
