@@ -12,10 +12,7 @@ Dimension::Dimension(std::string name, int64_t extent, int64_t unit, const Segme
     : name_(std::move(name)),
       unit_(unit),
       preferred_unit_(unit),
-      bounds_(segments.bounds(name_, extent, unit)) {
-  if (unit < 1 || extent < 1 || extent % unit != 0)
-    fail(ErrorKind::kUsage, "{}: {} elements are not whole units of {}", name_, extent, unit);
-}
+      bounds_(segments.bounds(name_, extent, unit)) {}
 
 Dimension Dimension::with_preferred_unit(int64_t unit) const {
   for (const int64_t bound : bounds_)
@@ -50,7 +47,9 @@ std::vector<int64_t> Dimension::canonical_cuts() const {
 }
 
 std::vector<int64_t> Dimension::weighted_cuts(Range segment, const Shares& shares) const {
-  const std::vector<int64_t> canonical = canonical_cuts();
+  std::vector<int64_t> canonical = canonical_cuts();
+  const int64_t unit = unit_for(shares.ranks());
+  std::erase_if(canonical, [&](int64_t cut) { return cut % unit != 0; });
   std::vector<int64_t> cuts;
   for (int rank = 0; rank <= shares.ranks(); ++rank) {
     // The ideal cut, as a multiple of 1/total; snapped to the nearest canonical one.

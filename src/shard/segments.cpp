@@ -17,6 +17,8 @@ Segments Segments::fractions(std::vector<double> fractions) {
 }
 
 std::vector<int64_t> Segments::bounds(std::string_view name, int64_t extent, int64_t unit) const {
+  if (unit < 1 || extent < 1 || extent % unit != 0)
+    fail(ErrorKind::kUsage, "{}: {} elements are not whole units of {}", name, extent, unit);
   std::vector<int64_t> cuts;
   if (const auto* count = std::get_if<Count>(&cuts_)) {
     if (count->parts < 1 || extent % count->parts != 0)
@@ -27,9 +29,11 @@ std::vector<int64_t> Segments::bounds(std::string_view name, int64_t extent, int
     cuts = positions->at;
   } else {
     for (const double fraction : std::get<Fractions>(cuts_).at) {
+      if (!(fraction > 0 && fraction < 1))
+        fail(ErrorKind::kUsage, "{}: segment fraction {} expected between 0 and 1", name, fraction);
       const double position = fraction * static_cast<double>(extent);
-      // 1/3 and the like are not exact in binary: allow for the rounding of one multiplication.
-      if (!(std::abs(position - std::rint(position)) <= 1e-9 * static_cast<double>(extent)))
+      // 1/3 and the like are not exact in binary: allow for a few roundings.
+      if (std::abs(position - std::rint(position)) > 1e-14 * static_cast<double>(extent))
         fail(ErrorKind::kUsage, "{}: segment fraction {} of {} elements is {}, not a whole element",
              name, fraction, extent, position);
       cuts.push_back(std::llrint(position));

@@ -19,8 +19,9 @@ class Segments {
   // Cut at these fractions of the dimension, each of which must be a whole element.
   static Segments fractions(std::vector<double> fractions);
 
-  // 0, the cuts, extent. Throws Error(kUsage) that names `name`: a cut outside the dimension, not
-  // ascending, not on a whole `unit`; a count or fraction that does not divide evenly.
+  // 0, the cuts, extent. Throws Error(kUsage) that names `name`: an extent that is not whole units,
+  // a cut outside the dimension, not ascending, not on a whole `unit`; a count or fraction that
+  // does not divide evenly.
   std::vector<int64_t> bounds(std::string_view name, int64_t extent, int64_t unit) const;
 
  private:
