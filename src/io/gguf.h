@@ -40,7 +40,6 @@ class GgufMetadata {
   const std::vector<std::string>* texts(const std::string& key) const;
   bool has(const std::string& key) const { return values_.contains(key); }
 
-  const std::map<std::string, GgufValue>& values() const { return values_; }
   const std::string& what() const { return what_; }  // the file, for messages
   // Throws Error(kCheckpoint) when the key is there already.
   void add(std::string key, GgufValue value);
