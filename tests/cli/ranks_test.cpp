@@ -48,7 +48,9 @@ TEST(CliRanks, PrefillLogitsHaveTheSameBits) {
 
 TEST(CliRanks, RunsUnderTheUsersOwnMpirun) {
   const std::string generate = "generate --ids 35,79 --max-tokens 4 --json";
-  const RunResult result = run_strake(generate, "mpirun --oversubscribe -n 2 ");
+  const RunResult result = run_strake(
+      generate,
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 2 ");
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.json().at("ranks"), 2);
   EXPECT_EQ(result.json().at("logits_hash"), run_strake(generate).json().at("logits_hash"));
@@ -56,7 +58,8 @@ TEST(CliRanks, RunsUnderTheUsersOwnMpirun) {
 
 TEST(CliRanks, AKilledRankEndsTheRunAndIsNamed) {
   Program run(
-      {STRAKE_PROGRAM, "generate", "--ids", "35,79", "--max-tokens", "100000", "--ranks", "2"});
+      {STRAKE_PROGRAM, "generate", "--ids", "35,79", "--max-tokens", "100000", "--ranks", "2"},
+      Terminal::kNone, "--system");
   ASSERT_TRUE(run.wait_for(" ", seconds(30)));
   // The youngest process of the run is a rank.
   const std::vector<int> processes = run.processes();
@@ -78,7 +81,8 @@ TEST(CliRanks, ChatKeepsTheConversationAndOutlivesTheDeadlineWhileTheUserThinks)
       << "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
          "{% if add_generation_prompt %}assistant:{% endif %}";
   Program chat({STRAKE_PROGRAM, "chat", "--model", model.string(), "--ranks", "2", "--json",
-                "--max-tokens", "6", "--deadline", "2"});
+                "--max-tokens", "6", "--deadline", "2"},
+               Terminal::kNone, "--system");
   chat.write("Who was Emma?\n");
   ASSERT_TRUE(chat.wait_for("\"prompt_tokens\"", seconds(30))) << chat.output();
   std::this_thread::sleep_for(seconds(4));  // longer than the deadline

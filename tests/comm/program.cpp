@@ -32,10 +32,11 @@ void become(std::vector<std::string> arguments) {
 
 }  // namespace
 
-Program::Program(const std::vector<std::string>& arguments, Terminal terminal)
+Program::Program(const std::vector<std::string>& arguments, Terminal terminal,
+                 const std::string& mark_option)
     : mark_(next_mark()) {
   std::vector<std::string> marked = arguments;
-  marked.insert(marked.end(), {"--mark", mark_});
+  marked.insert(marked.end(), {mark_option, mark_});
   if (terminal == Terminal::kPseudo) {
     id_ = ::forkpty(&reading_, nullptr, nullptr, nullptr);
     if (id_ == 0) become(marked);

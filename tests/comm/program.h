@@ -14,8 +14,9 @@ class Program {
   using Clock = std::chrono::steady_clock;
 
   // Starts `arguments[0]`; standard output and error are read together. A mark among the
-  // arguments finds what it leaves behind.
-  explicit Program(const std::vector<std::string>& arguments, Terminal terminal = Terminal::kNone);
+  // arguments, the value of `mark_option`, finds what it leaves behind.
+  explicit Program(const std::vector<std::string>& arguments, Terminal terminal = Terminal::kNone,
+                   const std::string& mark_option = "--mark");
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   ~Program();
