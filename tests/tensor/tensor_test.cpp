@@ -9,6 +9,10 @@
 
 #include "io/expect_error.h"
 
+// Sanitizers end the program at an allocation that cannot be made, unless told otherwise.
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }  // NOLINT
+extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }  // NOLINT
+
 namespace strake {
 namespace {
 
