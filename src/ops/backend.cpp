@@ -30,11 +30,35 @@ void expect_floating(std::string_view op, std::string_view name, const Tensor& t
 }
 
 // The columns that the nodes stand for, which the operands must have.
-int64_t columns(const PartialSums& sums) {
+int64_t columns(std::string_view op, const PartialSums& sums) {
+  const auto nodes = sums.tree.nodes();
   int64_t columns = 0;
-  for (const int node : sums.nodes)
+  for (const int node : sums.nodes) {
+    expect(node >= 0 && node < std::ssize(nodes), op,
+           fmt::format("nodes of a tree of {}", nodes.size()), std::to_string(node));
     columns += sums.tree.node(node).end - sums.tree.node(node).begin;
+  }
   return columns;
+}
+
+// Whether the node's elements are those of the nodes that are there.
+bool is_covered(const SumTree& tree, int index, const std::vector<bool>& there) {
+  if (there[static_cast<size_t>(index)]) return true;
+  const SumTree::Node& node = tree.node(index);
+  return node.left >= 0 && is_covered(tree, node.left, there) &&
+         is_covered(tree, node.right, there);
+}
+
+// Whether the nodes' elements are all of the tree, each once.
+bool is_cover(const PartialSums& sums) {
+  std::vector<bool> there(sums.tree.nodes().size(), false);
+  for (const int node : sums.nodes) there[static_cast<size_t>(node)] = true;
+  return is_covered(sums.tree, 0, there);
+}
+
+// Whether `rows` rows from `first` on stand below `capacity`.
+bool fits(int64_t first, int64_t rows, int64_t capacity) {
+  return first >= 0 && first <= capacity - rows;
 }
 
 void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
@@ -44,9 +68,9 @@ void check_product(std::string_view op, const Tensor& x, const Weight& w, int we
          w.shape().to_string());
   expect(w.shape()[-1] == x.shape()[1], op,
          fmt::format("a weight of {} inputs, as x has", x.shape()[1]), w.shape().to_string());
-  expect(columns(sums) == x.shape()[1], op,
-         fmt::format("sums over {} inputs, as x has", x.shape()[1]),
-         fmt::format("{}", columns(sums)));
+  const int64_t summed = columns(op, sums);
+  expect(summed == x.shape()[1], op, fmt::format("sums over {} inputs, as x has", x.shape()[1]),
+         std::to_string(summed));
 }
 
 }  // namespace
@@ -80,9 +104,10 @@ Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
   expect(pieces.dtype() == DType::kF32 && pieces.shape().rank() >= 1 &&
              pieces.shape()[0] == static_cast<int64_t>(sums.nodes.size()),
          "finish_sums", fmt::format("F32 pieces of {} nodes", sums.nodes.size()), text(pieces));
-  expect(columns(sums) == sums.tree.extent(), "finish_sums",
-         fmt::format("nodes that cover {} elements", sums.tree.extent()),
-         fmt::format("{}", columns(sums)));
+  const int64_t summed = columns("finish_sums", sums);
+  expect(summed == sums.tree.extent() && is_cover(sums), "finish_sums",
+         fmt::format("nodes that cover {} elements once", sums.tree.extent()),
+         fmt::format("{} of {} elements", sums.nodes.size(), summed));
   return do_finish_sums(pieces, sums);
 }
 
@@ -119,9 +144,9 @@ void Backend::cache_store(Tensor& cache, const Tensor& x, int64_t first_position
   expect_dtype("cache_store", "x", x, cache.dtype(), 3);
   expect(cache.shape()[0] == x.shape()[1] && cache.shape()[2] == x.shape()[2], "cache_store",
          fmt::format("x [rows, {}, {}]", cache.shape()[0], cache.shape()[2]), text(x));
-  expect(first_position >= 0 && first_position + x.shape()[0] <= cache.shape()[1], "cache_store",
+  expect(fits(first_position, x.shape()[0], cache.shape()[1]), "cache_store",
          fmt::format("positions below {}", cache.shape()[1]),
-         fmt::format("{} to {}", first_position, first_position + x.shape()[0]));
+         fmt::format("{} rows from {} on", x.shape()[0], first_position));
   do_cache_store(cache, x, first_position);
 }
 
@@ -138,9 +163,11 @@ Tensor Backend::attention(const Tensor& q, const Tensor& keys, const Tensor& val
   for (const int32_t head : view.heads)
     expect(head >= 0 && head < keys.shape()[0], "attention",
            fmt::format("key-value heads below {}", keys.shape()[0]), std::to_string(head));
-  expect(view.first_position >= 0 && view.first_position + q.shape()[0] <= keys.shape()[1],
-         "attention", fmt::format("positions below {}", keys.shape()[1]),
-         fmt::format("{} to {}", view.first_position, view.first_position + q.shape()[0]));
+  expect(fits(view.first_position, q.shape()[0], keys.shape()[1]), "attention",
+         fmt::format("positions below {}", keys.shape()[1]),
+         fmt::format("{} rows from {} on", q.shape()[0], view.first_position));
+  expect(view.window.value_or(1) >= 1, "attention", "a window of at least 1 position",
+         std::to_string(view.window.value_or(1)));
   return do_attention(q, keys, values, view);
 }
 
@@ -154,8 +181,9 @@ Tensor Backend::swiglu(const Tensor& gate, const Tensor& up) {
 Tensor Backend::add(const Tensor& x, const Tensor& y) {
   expect(x.dtype() == DType::kF32 && y.dtype() == DType::kF32, "add", "F32 operands",
          text(x) + " and " + text(y));
-  expect(x.shape() == y.shape() || (y.shape().rank() == 1 && x.shape()[-1] == y.shape()[0]), "add",
-         "equal shapes, or one row to add to each", text(x) + " and " + text(y));
+  expect(x.shape() == y.shape() ||
+             (y.shape().rank() == 1 && x.shape().rank() >= 1 && x.shape()[-1] == y.shape()[0]),
+         "add", "equal shapes, or one row to add to each", text(x) + " and " + text(y));
   return do_add(x, y);
 }
 

@@ -35,8 +35,8 @@ struct GatherIndices {
   std::span<const int32_t> rhs;
 };
 
-// Query head h reads key-value head heads[h] of the cache; keys beyond `window` positions back
-// are not seen.
+// Query head h reads key-value head heads[h] of the cache. Of the positions up to its own, a query
+// sees the last `window`, all without one.
 struct AttentionView {
   std::span<const int32_t> heads;
   int64_t first_position;  // of the first query

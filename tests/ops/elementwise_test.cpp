@@ -1,0 +1,137 @@
+// Norms, rotary positions, activations and sums, against float64.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "quant/tensors.h"
+#include "strake/ops/backend.h"
+#include "support/bits.h"
+
+namespace strake {
+namespace {
+
+constexpr DType kFloating[] = {DType::kF32, DType::kF16, DType::kBF16};
+
+// Half a unit in the last place, relative.
+double rounding(DType dtype) {
+  if (dtype == DType::kF32) return 0x1p-24;
+  return dtype == DType::kF16 ? 0x1p-11 : 0x1p-8;
+}
+
+class Elementwise : public testing::Test {
+ protected:
+  std::unique_ptr<Backend> backend_ = make_backend("cpu", {.threads = 2});
+};
+
+TEST_F(Elementwise, RmsNormDividesByTheRootOfTheMeanSquare) {
+  for (const int64_t width : {1, 7, 32, 100, 257})
+    for (const DType dtype : kFloating)
+      for (const float eps : {0.0f, 1e-5f, 0.5f}) {
+        const Tensor x = random_weight(static_cast<uint64_t>(width), {3, width});
+        const Tensor w = random_weight(99, {1, width}).reshape({width}).to(kFloating[width % 3]);
+        const Tensor y = backend_->rms_norm(x, w, eps, dtype);
+        ASSERT_EQ(y.dtype(), dtype);
+        const auto in = floats(x), weight = floats(w), out = floats(y);
+        for (size_t m = 0; m < 3; ++m) {
+          double squares = 0;
+          const auto n = static_cast<size_t>(width);
+          for (size_t i = 0; i < n; ++i) squares += std::pow(double{in[m * n + i]}, 2);
+          const double norm = std::sqrt(squares / static_cast<double>(n) + double{eps});
+          for (size_t i = 0; i < n; ++i) {
+            const double expected = double{in[m * n + i]} / norm * double{weight[i]};
+            // The float32 computation has about ten roundings; the result one.
+            const double bound = std::abs(expected) * (10 * 0x1p-24 + rounding(dtype));
+            // Below 2^-14 float16 is subnormal.
+            ASSERT_NEAR(out[m * n + i], expected, bound + (dtype == DType::kF16 ? 0x1p-25 : 0));
+          }
+        }
+      }
+}
+
+TEST_F(Elementwise, RmsNormOfZerosIsZero) {
+  const Tensor ones = tensor_of({1, 1, 1, 1}, {4});
+  const Tensor y = backend_->rms_norm(Tensor::zeros(DType::kF32, {2, 4}), ones, 1e-5f, DType::kF32);
+  EXPECT_TRUE(same_bits(y, Tensor::zeros(DType::kF32, {2, 4})));
+}
+
+// x [rows, heads, width] turned in float64; the angle is the product of position and frequency.
+void expect_turned(const Tensor& y, const Tensor& x, const RopeTable& table, int64_t first) {
+  const int64_t heads = x.shape()[1], width = x.shape()[2], half = table.dims / 2;
+  const auto in = floats(x), out = floats(y), frequencies = floats(table.frequencies);
+  for (int64_t row = 0; row < x.shape()[0] * heads; ++row) {
+    const double position = static_cast<double>(first + row / heads);
+    const auto at = [&](int64_t i) { return static_cast<size_t>(row * width + i); };
+    for (int64_t i = 0; i < half; ++i) {
+      const bool adjacent = table.pairs == RopeTable::Pairs::kAdjacent;
+      const size_t a = at(adjacent ? 2 * i : i), b = at(adjacent ? 2 * i + 1 : i + half);
+      const double angle = position * double{frequencies[static_cast<size_t>(i)]};
+      const double c = std::cos(angle) * double{table.magnitude};
+      const double s = std::sin(angle) * double{table.magnitude};
+      const double size = std::abs(double{in[a]}) + std::abs(double{in[b]});
+      // float32 rounds the angle; sine, cosine and the sum round once each.
+      const double bound = size * ((angle + 4) * 0x1p-24 + rounding(x.dtype())) + 0x1p-25;
+      ASSERT_NEAR(out[a], double{in[a]} * c - double{in[b]} * s, bound) << row << ", pair " << i;
+      ASSERT_NEAR(out[b], double{in[b]} * c + double{in[a]} * s, bound) << row << ", pair " << i;
+    }
+    for (int64_t i = table.dims; i < width; ++i) ASSERT_EQ(out[at(i)], in[at(i)]);
+  }
+}
+
+TEST_F(Elementwise, RopeTurnsPairsByTheirPosition) {
+  for (const auto pairs : {RopeTable::Pairs::kHalves, RopeTable::Pairs::kAdjacent})
+    for (const DType dtype : kFloating)
+      for (const int64_t dims : {0, 2, 6, 8})
+        for (const int64_t first : {0, 1, 777}) {
+          std::vector<float> frequencies;
+          for (int64_t i = 0; i < dims / 2; ++i)
+            frequencies.push_back(1.0f / static_cast<float>(1 + 3 * i));
+          const RopeTable table{pairs, dims, tensor_of(frequencies, {dims / 2}),
+                                dims == 6 ? 1.25f : 1.0f};
+          const Tensor x = random_weight(5, {3, 2, 8}).to(dtype);
+          const Tensor parts[] = {x};
+          Tensor y = concatenate(parts, 0);  // a copy of its own
+          backend_->rope(y, table, first);
+          SCOPED_TRACE(testing::Message() << dims << " of 8, from " << first);
+          ASSERT_NO_FATAL_FAILURE(expect_turned(y, x, table, first));
+        }
+}
+
+TEST_F(Elementwise, SwigluIsTheGateTimesItsSigmoidTimesUp) {
+  const std::vector<float> gates{0, 1, -1, 0.5f, 20, -20, 90, -90, 1000, -1000, 1e-20f, -3};
+  const std::vector<float> ups{3, 2, 2, -1.5f, 0.25f, 8, -1, 1, 2, 5, 1, 0};
+  for (const DType dtype : kFloating) {
+    const Tensor gate = tensor_of(gates, {3, 4}).to(dtype), up = tensor_of(ups, {3, 4}).to(dtype);
+    const Tensor y = backend_->swiglu(gate, up);
+    ASSERT_EQ(y.dtype(), dtype);
+    const auto g = floats(gate), u = floats(up), out = floats(y);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const double x = double{g[i]};
+      const double expected = x / (1 + std::exp(-x)) * double{u[i]};
+      const double bound = std::abs(expected) * (8 * 0x1p-24 + rounding(dtype));
+      EXPECT_NEAR(out[i], expected, bound + (dtype == DType::kF16 ? 0x1p-25 : 1e-37)) << x;
+    }
+  }
+}
+
+TEST_F(Elementwise, AddIsExactFloat32) {
+  const Tensor x = random_weight(1, {5, 33}), y = random_weight(2, {5, 33});
+  const Tensor row = random_weight(3, {1, 33}).reshape({33});
+  const Tensor sum = backend_->add(x, y), shifted = backend_->add(x, row);
+  for (size_t i = 0; i < 5 * 33; ++i) {
+    ASSERT_EQ(sum.data<float>()[i], x.data<float>()[i] + y.data<float>()[i]);
+    ASSERT_EQ(shifted.data<float>()[i], x.data<float>()[i] + row.data<float>()[i % 33]);
+  }
+  EXPECT_EQ(backend_->add(x.slice(0, 2, 2), row).shape(), (Shape{0, 33}));
+  EXPECT_TRUE(
+      same_bits(backend_->add(row, row), backend_->add(row.reshape({1, 33}), row).reshape({33})));
+}
+
+TEST(MakeBackend, KnowsWhatIsBuiltIn) {
+  const auto backend = make_backend("cpu", {.threads = 3});
+  EXPECT_EQ(backend->name(), "cpu");
+  EXPECT_EQ(backend->device(), Device::cpu());
+  EXPECT_EQ(backend->threads(), 3);
+}
+
+}  // namespace
+}  // namespace strake

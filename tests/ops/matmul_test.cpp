@@ -1,0 +1,116 @@
+// Products and look-ups of every kind of weight, against float64.
+#include <gtest/gtest.h>
+
+#include "strake/ops/backend.h"
+#include "support/bits.h"
+#include "support/weights.h"
+
+namespace strake {
+namespace {
+
+constexpr DType kFloating[] = {DType::kF32, DType::kF16, DType::kBF16};
+
+TEST(Matmul, EqualsFloat64WithinTheRoundingOfItsSums) {
+  const auto backend = make_backend("cpu", {.threads = 2});
+  uint64_t seed = 0;
+  for (const WeightKind& kind : all_weight_kinds())
+    for (const int64_t rows : {1, 2, 5})
+      for (const int64_t out : {1, 3, 17})
+        for (int64_t groups = 1; groups <= 5; ++groups) {
+          const int64_t in = groups * kind.group();
+          SCOPED_TRACE(testing::Message() << kind.name << ", " << rows << "x" << out << "x" << in);
+          ++seed;
+          const Weight w = kind.make(seed, {out, in});
+          const Tensor x = random_weight(seed + 1000, {rows, in}).to(kFloating[seed % 3]);
+          ASSERT_NO_FATAL_FAILURE(
+              expect_product(backend->matmul(x, w, SumTree::whole(in)), x, values_of(w)));
+        }
+}
+
+TEST(Matmul, TakesDenseWeightsOfAnyInputs) {
+  const auto backend = make_backend("cpu", {});
+  for (int64_t in = 1; in <= 70; ++in) {
+    const Tensor x = random_weight(1, {2, in});
+    const Tensor w = random_weight(2, {3, in}).to(DType::kF16);
+    ASSERT_NO_FATAL_FAILURE(expect_product(backend->matmul(x, w, SumTree::whole(in)), x, w)) << in;
+  }
+}
+
+TEST(Matmul, EachElementIsComputedByItself) {
+  const auto one = make_backend("cpu", {.threads = 1});
+  for (const WeightKind& kind : all_weight_kinds()) {
+    SCOPED_TRACE(kind.name);
+    const int64_t in = 5 * kind.group();
+    const Weight w = kind.make(1, {17, in});
+    const Tensor x = random_weight(2, {5, in}).to(DType::kBF16);
+    const int64_t cuts[] = {0, kind.group(), 3 * kind.group(), in};
+    const SumTree tree(cuts);
+    const Tensor y = one->matmul(x, w, tree);
+    for (const int threads : {2, 3, 7})
+      EXPECT_TRUE(same_bits(make_backend("cpu", {.threads = threads})->matmul(x, w, tree), y));
+    for (int64_t m = 0; m < 5; ++m)
+      for (const int64_t n : {0, 8, 16})
+        EXPECT_TRUE(same_bits(one->matmul(x.slice(0, m, m + 1), w.slice(0, n, n + 1), tree),
+                              y.slice(0, m, m + 1).slice(1, n, n + 1)));
+  }
+}
+
+TEST(Matmul, GivesEmptyResultsForNoRowsOutputsOrInputs) {
+  const auto backend = make_backend("cpu", {});
+  const SumTree tree = SumTree::whole(64);
+  const Weight w = quantize(random_weight(1, {4, 64}), Format::parse("mxfp4"), Encoder::kMlx);
+  EXPECT_EQ(backend->matmul(Tensor::zeros(DType::kF32, {0, 64}), w, tree).shape(), (Shape{0, 4}));
+  EXPECT_EQ(backend->matmul(Tensor::zeros(DType::kF32, {3, 64}), w.slice(0, 2, 2), tree).shape(),
+            (Shape{3, 0}));
+  EXPECT_EQ(
+      backend->matmul(Tensor::zeros(DType::kF32, {3, 0}), w.slice(1, 32, 32), {tree, {}}).shape(),
+      (Shape{0, 3, 4}));
+}
+
+TEST(GatherMatmul, EqualsTheProductWithEachExpert) {
+  const auto backend = make_backend("cpu", {.threads = 2});
+  const std::vector<int32_t> lhs{0, 0, 2, 1, 2, 0, 1};
+  const std::vector<int32_t> rhs{3, 0, 3, 1, 0, 3, 3};
+  for (const WeightKind& kind : all_weight_kinds()) {
+    SCOPED_TRACE(kind.name);
+    const int64_t in = 3 * kind.group();
+    const Weight w = kind.make(1, {4, 5, in});
+    const Tensor x = random_weight(2, {3, in}).to(DType::kF16);
+    const int64_t cuts[] = {0, kind.group(), in};
+    const SumTree tree(cuts);
+    const auto leaves = {tree.cover(0, kind.group()).front(), tree.cover(kind.group(), in).front()};
+    const std::vector<int> nodes(leaves);
+    const Tensor y = backend->gather_matmul(x, w, {lhs, rhs}, {tree, nodes});
+    ASSERT_EQ(y.shape(), (Shape{2, 7, 5}));
+    for (size_t i = 0; i < lhs.size(); ++i) {
+      const Weight stack = w.slice(0, rhs[i], rhs[i] + 1);
+      const Tensor values = values_of(stack).reshape({5, in});
+      const Tensor row = x.slice(0, lhs[i], lhs[i] + 1);
+      const Tensor expected = backend->matmul(row, values, {tree, nodes});
+      const auto at = static_cast<int64_t>(i);
+      EXPECT_TRUE(same_bits(y.slice(1, at, at + 1), expected)) << i;
+    }
+  }
+  EXPECT_EQ(backend
+                ->gather_matmul(Tensor::zeros(DType::kF32, {3, 32}), random_weight(1, {2, 5, 32}),
+                                {{}, {}}, {SumTree::whole(32), std::vector<int>{0}})
+                .shape(),
+            (Shape{1, 0, 5}));
+}
+
+TEST(EmbeddingRows, AreTheRowsThatTheWeightStandsFor) {
+  const auto backend = make_backend("cpu", {.threads = 2});
+  const std::vector<int32_t> ids{6, 0, 3, 3, 1};
+  for (const WeightKind& kind : all_weight_kinds()) {
+    SCOPED_TRACE(kind.name);
+    const Weight w = kind.make(1, {7, 2 * kind.group()});
+    const Tensor values = values_of(w);
+    std::vector<Tensor> rows;
+    for (const int32_t id : ids) rows.push_back(values.slice(0, id, id + 1));
+    EXPECT_TRUE(same_bits(backend->embedding(w, ids), concatenate(rows, 0)));
+    EXPECT_EQ(backend->embedding(w, {}).shape(), (Shape{0, 2 * kind.group()}));
+  }
+}
+
+}  // namespace
+}  // namespace strake
