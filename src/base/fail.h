@@ -20,8 +20,8 @@ template <class... Args>
 template <class... Args>
 [[noreturn]] void fail_errno(fmt::format_string<Args...> format, Args&&... args) {
   const int error = errno;
-  throw Error(ErrorKind::kSystem, fmt::format(format, std::forward<Args>(args)...) + ": " +
-                                      std::strerror(error));
+  throw Error(ErrorKind::kSystem,
+              fmt::format(format, std::forward<Args>(args)...) + ": " + std::strerror(error));
 }
 
 }  // namespace strake

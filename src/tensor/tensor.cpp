@@ -17,8 +17,8 @@ std::shared_ptr<std::byte> allocate(int64_t bytes) {
   if (bytes == 0) return nullptr;
   const bool large = bytes >= kHugePage;
   const auto alignment = std::align_val_t{static_cast<size_t>(large ? kHugePage : 64)};
-  auto* data = static_cast<std::byte*>(
-      ::operator new(static_cast<size_t>(bytes), alignment, std::nothrow));
+  auto* data =
+      static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), alignment, std::nothrow));
   if (data == nullptr) fail(ErrorKind::kSystem, "out of memory: {} bytes for a tensor", bytes);
   // Kernels that stream weights run a quarter faster from huge pages.
   if (large) ::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);
@@ -29,8 +29,10 @@ std::shared_ptr<std::byte> allocate(int64_t bytes) {
 
 std::string to_string(Device device) {
   switch (device.kind) {
-    case DeviceKind::kCpu: return "cpu";
-    case DeviceKind::kMeta: return "meta";
+    case DeviceKind::kCpu:
+      return "cpu";
+    case DeviceKind::kMeta:
+      return "meta";
   }
   return "";
 }

@@ -13,10 +13,10 @@ namespace strake {
 
 // The tensors of a quantized weight, as a checkpoint stores them.
 struct QuantizedParts {
-  Tensor codes;                               // uint32 [..., out, in * bits / 32]
-  Tensor scales;                              // [..., out, in / group_size]
-  std::optional<Tensor> biases = {};          // affine only: dtype and shape of scales
-  std::optional<float> tensor_amax = {};      // nvfp4 only: values are multiplied by amax / 2688
+  Tensor codes;                           // uint32 [..., out, in * bits / 32]
+  Tensor scales;                          // [..., out, in / group_size]
+  std::optional<Tensor> biases = {};      // affine only: dtype and shape of scales
+  std::optional<float> tensor_amax = {};  // nvfp4 only: values are multiplied by amax / 2688
 };
 
 // A matrix [out, in], or a stack [experts, out, in], quantized along `in`. Each row is one
