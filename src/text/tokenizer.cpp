@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/fail.h"
@@ -35,7 +36,8 @@ struct Tokenizer::Impl {
 
   // Raw added tokens are cut out first, the rest is normalized, and the others are cut out then.
   text::Pieces cut(std::string_view whole) const {
-    text::Pieces pieces;
+    const size_t limit = std::max(text::kTextLimit, 32 * whole.size());
+    text::Pieces pieces(limit);
     for (const auto& cut : added_tokens.find_raw(whole)) {
       if (cut.token != text::kNoToken) {
         pieces.append_token(cut.token);
@@ -43,6 +45,7 @@ struct Tokenizer::Impl {
       }
       text::Rewritten part;
       part.text = whole.substr(cut.begin, cut.end - cut.begin);
+      part.limit = limit;
       if (cut.begin == 0) part.origin = text::utf8_length(whole[0]);
       if (normalizer) normalizer(part);
       append_cut(part, pieces);

@@ -34,7 +34,8 @@ AddedTokens AddedTokens::parse(const JsonNode& node, const Context& context) {
     if (!ids.emplace(content, id).second)
       fail(ErrorKind::kCheckpoint, "{}: '{}' stands twice", item.path(), content);
 
-    Rewritten shown{content, 0};
+    Rewritten shown;
+    shown.text = content;
     const bool is_normalized = item.at("normalized").boolean();
     if (is_normalized && context.normalizer) context.normalizer(shown);
     (is_normalized ? normalized : raw).push_back({shown.text, id});

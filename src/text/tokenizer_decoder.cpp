@@ -30,6 +30,14 @@ class TokenStep : public DecoderStep {
     next().append(token);
     next().end_token();
   }
+  void pass_replaced(std::string token, const Regex& regex, std::string_view content) {
+    std::vector<Stretch> stretches;
+    Regex::Scanner(regex).scan(token, stretches);
+    Rewritten text;
+    text.text = std::move(token);
+    text.replace(stretches, content);
+    pass(text.text);
+  }
 
  private:
   std::string token_;
@@ -183,19 +191,11 @@ class ReplaceStep : public TokenStep {
       : regex_(std::move(regex)), content_(std::move(content)) {}
 
  protected:
-  void take(std::string token) override {
-    Regex::Scanner(regex_).scan(token, stretches_);
-    for (const Stretch& stretch : stretches_)
-      next().append(stretch.is_match ? std::string_view(content_)
-                                     : std::string_view(token).substr(stretch.begin,
-                                                                      stretch.end - stretch.begin));
-    next().end_token();
-  }
+  void take(std::string token) override { pass_replaced(token, regex_, content_); }
 
  private:
   Regex regex_;
   std::string content_;
-  std::vector<Stretch> stretches_;
 };
 
 // The visible space becomes a space; in the first token it goes, since it was put there.
@@ -231,25 +231,17 @@ class WordSuffixStep : public TokenStep {
   explicit WordSuffixStep(Regex suffix) : suffix_(std::move(suffix)) {}
 
   void finish() override {
-    if (last_) pass_replaced("");
+    if (last_) pass_replaced(*last_, suffix_, "");
     next().finish();
   }
 
  protected:
   void take(std::string token) override {
-    if (last_) pass_replaced(" ");
+    if (last_) pass_replaced(*last_, suffix_, " ");
     last_ = std::move(token);
   }
 
  private:
-  void pass_replaced(std::string_view content) {
-    std::vector<Stretch> stretches;
-    Regex::Scanner(suffix_).scan(*last_, stretches);
-    Rewritten text{*last_, 0};
-    text.replace(stretches, content);
-    pass(text.text);
-  }
-
   Regex suffix_;
   std::optional<std::string> last_;
 };

@@ -18,6 +18,11 @@ constexpr std::array<std::pair<std::string_view, SplitBehavior>, 5> kBehaviors{
      {"MergedWithNext", SplitBehavior::kMergedWithNext},
      {"Contiguous", SplitBehavior::kContiguous}}};
 
+void check_size(const std::string& text, size_t limit) {
+  if (text.size() > limit)
+    fail(ErrorKind::kUnsupported, "rewriting makes the text longer than {} bytes", limit);
+}
+
 // How much of the leading `origin` bytes is in [begin, end).
 size_t overlap(size_t origin, size_t begin, size_t end) {
   return std::clamp(origin, begin, end) - begin;
@@ -97,13 +102,14 @@ void Rewritten::replace(const std::vector<Stretch>& stretches, std::string_view 
       new_origin = replaced.size();
     else if (!stretch.is_match && stretch.begin < origin)
       new_origin = replaced.size() - (stretch.end - origin);
+    check_size(replaced, limit);
   }
   text = std::move(replaced);
   origin = new_origin;
 }
 
 Rewritten Rewritten::slice(size_t begin, size_t end) const {
-  return {text.substr(begin, end - begin), overlap(origin, begin, end)};
+  return {text.substr(begin, end - begin), overlap(origin, begin, end), limit};
 }
 
 void Rewritten::to_byte_level() {
@@ -111,6 +117,7 @@ void Rewritten::to_byte_level() {
   append_byte_level(mapped, std::string_view(text).substr(0, origin));
   const size_t new_origin = mapped.size();
   append_byte_level(mapped, std::string_view(text).substr(origin));
+  check_size(mapped, limit);
   text = std::move(mapped);
   origin = new_origin;
 }
@@ -119,6 +126,7 @@ void Pieces::append_text(const Rewritten& text) {
   if (text.text.empty()) return;
   const size_t begin = text_.size();
   text_ += text.text;
+  check_size(text_, limit_);
   pieces_.push_back({begin, text_.size(), text.origin, kNoToken});
 }
 
@@ -144,10 +152,11 @@ void Pieces::split(const Scan& scan, SplitBehavior behavior) {
 }
 
 void Pieces::rewrite(const Rewrite& rewrite) {
-  Pieces rewritten;
+  Pieces rewritten(limit_);
   rewritten.text_.reserve(text_.size());
   rewritten.pieces_.reserve(pieces_.size());
   Rewritten text;
+  text.limit = limit_;
   for (const Piece& piece : pieces_) {
     if (piece.token != kNoToken) {
       rewritten.append_token(piece.token);

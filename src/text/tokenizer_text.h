@@ -13,12 +13,18 @@
 
 namespace strake::text {
 
-// A text under rewriting (valid UTF-8).
+// How long rewriting may make a short text: steps that double it, put in a row, must not take all
+// memory.
+constexpr size_t kTextLimit = size_t{1} << 22;
+
+// A text under rewriting (valid UTF-8). What makes it longer than `limit` bytes throws
+// Error(kUnsupported).
 struct Rewritten {
   std::string text;
   // Leading bytes that stem from the very first character of the user's text; 0 when none do.
   // Metaspace's "first" scheme asks whether a piece starts there.
   size_t origin = 0;
+  size_t limit = kTextLimit;
 
   // Does nothing to an empty text.
   void prepend(std::string_view prefix);
@@ -48,6 +54,9 @@ class Pieces {
   using Scan = std::function<void(std::string_view, std::vector<Stretch>&)>;
   using Rewrite = std::function<void(Rewritten&)>;
 
+  // Throws Error(kUnsupported) when the pieces, put together, become longer than `limit` bytes.
+  explicit Pieces(size_t limit) : limit_(limit) {}
+
   void append_text(const Rewritten& text);
   void append_token(int32_t id);
 
@@ -60,6 +69,7 @@ class Pieces {
   }
 
  private:
+  size_t limit_;
   std::string text_;
   std::vector<Piece> pieces_;  // in order; text pieces are never empty
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "base/fail.h"
 #include "text/tokenizer.h"
@@ -179,6 +180,27 @@ TEST(HostileTokenizer, Components) {
           "special_tokens.s.ids[0]");
   const std::string half = R"({"type":"TemplateProcessing","single":[],"special_tokens":{}})";
   unsupported(post(R"({"type":"Sequence","processors":[)" + half + "," + half + "]}"), "second");
+}
+
+// Forty steps that double the text each.
+TEST(HostileTokenizer, ExplodingText) {
+  const auto repeat = [](const std::string& part) {
+    std::string list = part;
+    for (int i = 1; i < 40; ++i) list += "," + part;
+    return list;
+  };
+  const std::string twice = R"({"type":"Replace","pattern":{"String":"a"},"content":"aa"})";
+  const std::string bytes = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false})";
+  const std::string normalizers = R"("normalizer":{"type":"Sequence","normalizers":[)";
+  const std::string pre_tokenizers = R"("pre_tokenizer":{"type":"Sequence","pretokenizers":[)";
+  for (const std::string& part : {normalizers + repeat(twice), pre_tokenizers + repeat(bytes),
+                                  normalizers + repeat(R"({"type":"ByteLevel"})")}) {
+    const auto tokenizer = Tokenizer::parse(file(part + "]}"), "exploding");
+    EXPECT_THROW(tokenizer.encode("a\xc3\xa9", SpecialTokens::kNone), Error);
+  }
+  const auto tokenizer = Tokenizer::parse(
+      file(R"("decoder":{"type":"Sequence","decoders":[)" + repeat(twice) + "]}"), "exploding");
+  EXPECT_THROW(tokenizer.decode(std::vector<int32_t>{0}, SkipSpecial::kKeep), Error);
 }
 
 // A pattern that compiles but never comes to an end on the text.
