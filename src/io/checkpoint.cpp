@@ -19,11 +19,16 @@ std::string shown(const std::vector<std::string>& names) {
 }
 
 // The cut in units of stored elements: `stored` of them for every `logical` elements.
-std::optional<Cut> rescaled(const std::optional<Cut>& cut, int64_t logical, int64_t stored) {
+std::optional<Cut> rescaled(const std::string& name, const std::optional<Cut>& cut, int64_t logical,
+                            int64_t stored) {
   if (!cut) return cut;
   Cut result = *cut;
-  for (Range& range : result.ranges)
+  for (Range& range : result.ranges) {
+    if (range.begin % logical != 0 || range.end % logical != 0)
+      fail(ErrorKind::kUsage, "{}: elements [{}, {}) are not whole groups of {}", name, range.begin,
+           range.end, logical);
     range = {range.begin / logical * stored, range.end / logical * stored};
+  }
   return result;
 }
 
@@ -41,9 +46,13 @@ Checkpoint::Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device 
       weights_(std::move(weights)),
       device_(device) {}
 
-std::optional<Format> Checkpoint::format(const std::string& module) {
+std::optional<Format> Checkpoint::format(const std::string& module, int64_t inputs) {
   modules_.insert(module);
-  return quantization_.format_of(module, has(module + ".scales"));
+  const auto format = quantization_.format_of(module, has(module + ".scales"));
+  if (format && inputs % format->group_size() != 0)
+    fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
+         module, format->to_string(), inputs);
+  return format;
 }
 
 const TensorEntry& Checkpoint::use(const std::string& name) {
@@ -94,15 +103,12 @@ Weight Checkpoint::weight(const std::string& module, const Shape& shape,
   const std::string codes = module + ".weight";
   const std::string scales = module + ".scales";
   const std::string biases = module + ".biases";
-  const auto format = this->format(module);
+  const auto format = this->format(module, shape[-1]);
   if (!format) {
     if (has(biases))
       fail(ErrorKind::kCheckpoint, "{}: there is a tensor {}, but no {}", module, biases, scales);
     return tensor(codes, shape, cut);
   }
-  if (shape[-1] % format->group_size() != 0)
-    fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
-         module, format->to_string(), shape[-1]);
   use(codes);
   use(scales);
   // Names first what the config claims: a wrong mode shows itself in the shapes of the packed
@@ -115,12 +121,13 @@ Weight Checkpoint::weight(const std::string& module, const Shape& shape,
   expect_shape(scales, shape.with(-1, shape[-1] / group));
   const bool packed = cut && (cut->axis == -1 || cut->axis == shape.rank() - 1);
   const int64_t logical = packed ? group : 1;
-  QuantizedParts parts{read(codes, rescaled(cut, logical, packed ? format->words(group) : 1)),
-                       read(scales, rescaled(cut, logical, 1))};
+  QuantizedParts parts{
+      read(codes, rescaled(codes, cut, logical, packed ? format->words(group) : 1)),
+      read(scales, rescaled(scales, cut, logical, 1))};
   if (has(biases)) {
     use(biases);
     expect_shape(biases, shape.with(-1, shape[-1] / group));
-    parts.biases = read(biases, rescaled(cut, logical, 1));
+    parts.biases = read(biases, rescaled(biases, cut, logical, 1));
   }
   auto matrix = QuantizedMatrix::make(module, *format, std::move(parts));
   matrix.require_finite_scales(module);

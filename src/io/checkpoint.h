@@ -37,12 +37,14 @@ class Checkpoint {
 
   bool has(const std::string& name) const { return weights_.tensors().contains(name); }
 
-  // How the module's weight is stored; nothing for a dense one.
-  std::optional<Format> format(const std::string& module);
+  // How the module's weight of so many inputs is stored; nothing for a dense one. Throws
+  // Error(kCheckpoint) when config and tensors disagree.
+  std::optional<Format> format(const std::string& module, int64_t inputs);
 
   // `<module>.weight` with its scales and biases where it has them. `shape` is logical and of the
   // whole: [out, in] or [experts, out, in]. Throws Error(kCheckpoint) that names the module:
-  // missing tensors, shapes or dtypes that contradict the format, scales that are not finite.
+  // missing tensors, shapes or dtypes that contradict the format, scales that are not finite;
+  // Error(kUsage) for a cut within a quantization group or beyond the shape.
   Weight weight(const std::string& module, const Shape& shape,
                 const std::optional<Cut>& cut = std::nullopt);
   // One floating tensor by its full name.
@@ -61,7 +63,7 @@ class Checkpoint {
   Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device device);
 
   const TensorEntry& use(const std::string& name);
-  // Reads the cut of a tensor; its positions are divided by `per_step` elements to a stored step.
+  // The cut, in stored elements.
   Tensor read(const std::string& name, const std::optional<Cut>& cut);
   void expect_shape(const std::string& name, const Shape& expected) const;
 

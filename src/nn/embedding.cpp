@@ -76,6 +76,9 @@ std::string Embedding::describe() const {
 }
 
 Embedding shard_embedding(const Embedding& embedding, const Group& group) {
+  if (embedding.table().shape()[0] != embedding.vocabulary())
+    fail(ErrorKind::kUsage, "shard_embedding: a whole table expected, found {} of {} rows",
+         embedding.table().shape()[0], embedding.vocabulary());
   const Dimension vocabulary("shard_embedding: vocabulary", embedding.vocabulary(), 1);
   Partition partition = Partition::divide(vocabulary, Shares::equal(group.size()));
   const auto ranges = partition[group.rank()];

@@ -17,7 +17,7 @@ LayerLoader LayerLoader::at(std::string_view child) const { return {state_, path
 std::string LayerLoader::path(std::string_view name) const { return prefix_ + std::string(name); }
 
 int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
-  return strake::input_unit(state_->checkpoint.format(path(name)), inputs);
+  return strake::input_unit(state_->checkpoint.format(path(name), inputs), inputs);
 }
 
 void LayerLoader::loaded(LoadedModule module) {

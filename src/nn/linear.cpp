@@ -73,6 +73,9 @@ Linear Linear::sharded_to_all(Weight weight, std::optional<Tensor> bias, const D
 
 Tensor Linear::forward(Context& context, const Tensor& x, DType dtype) const {
   const bool divided = sharding_ == Sharding::kShardedToAll;
+  if (divided && partition_->ranks() != context.group.size())
+    fail(ErrorKind::kUsage, "{}: divided over {} ranks, but the group has {}", describe(),
+         partition_->ranks(), context.group.size());
   Tensor partial =
       context.backend.matmul(x, weight_, reduction_.part(divided ? context.group.rank() : 0));
   Tensor y = divided ? reduction_.finish(context, partial)

@@ -9,6 +9,14 @@
 namespace strake {
 namespace {
 
+double linear_frequency(const ModelConfig& scaling, double frequency) {
+  const double factor = scaling.number("factor");
+  if (!(factor > 0))
+    fail(ErrorKind::kCheckpoint, "{}: factor: a number above 0 expected, found {}", scaling.what(),
+         factor);
+  return frequency / factor;
+}
+
 // Llama 3.1's rule: wavelengths above original / low_freq_factor turn `factor` times slower, those
 // below original / high_freq_factor as before, and those between in proportion.
 double llama3_frequency(const ModelConfig& scaling, double frequency) {
@@ -16,10 +24,12 @@ double llama3_frequency(const ModelConfig& scaling, double frequency) {
   const double low = scaling.number_or("low_freq_factor", 1.0);
   const double high = scaling.number_or("high_freq_factor", 4.0);
   const double original = scaling.number_or("original_max_position_embeddings", 8192.0);
-  if (!(factor > 0) || !(low > 0) || !(high > low))
+  if (!(factor > 0) || !(low > 0) || !(high > low) || !(original > 0))
     fail(ErrorKind::kCheckpoint,
-         "{}: factor above 0 and low_freq_factor below high_freq_factor expected, found {}, {}, {}",
-         scaling.what(), factor, low, high);
+         "{}: factor {}, low_freq_factor {}, high_freq_factor {} and "
+         "original_max_position_embeddings "
+         "{} must be above 0, and the low one below the high one",
+         scaling.what(), factor, low, high, original);
   const double wavelength = 2 * std::numbers::pi / frequency;
   if (wavelength > original / low) return frequency / factor;
   if (wavelength < original / high) return frequency;
@@ -30,6 +40,9 @@ double llama3_frequency(const ModelConfig& scaling, double frequency) {
 }  // namespace
 
 RopeTable make_rope(const ModelConfig& config, int64_t dims, double default_theta) {
+  if (dims < 2 || dims % 2 != 0)
+    fail(ErrorKind::kCheckpoint, "{}: heads of {} elements cannot turn in pairs", config.what(),
+         dims);
   auto scaling = config.object("rope_scaling");
   const auto parameters = config.object("rope_parameters");
   if (!scaling) scaling = parameters;
@@ -48,7 +61,7 @@ RopeTable make_rope(const ModelConfig& config, int64_t dims, double default_thet
   std::vector<float> frequencies;
   for (int64_t i = 0; i < dims / 2; ++i) {
     double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
-    if (type == "linear") frequency /= scaling->number("factor");
+    if (type == "linear") frequency = linear_frequency(*scaling, frequency);
     if (type == "llama3") frequency = llama3_frequency(*scaling, frequency);
     frequencies.push_back(static_cast<float>(frequency));
   }

@@ -37,7 +37,7 @@ class Embedding {
   Reduction reduction_;
 };
 
-// This rank's rows of a whole table.
+// This rank's rows of a whole table. Throws Error(kUsage) for a table that is divided already.
 Embedding shard_embedding(const Embedding& embedding, const Group& group);
 
 }  // namespace strake
