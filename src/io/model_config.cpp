@@ -111,6 +111,9 @@ Format parse_format(const ModelConfig& object) {
   }
 }
 
+// Whatever the order of their members.
+bool same_members(const Json& a, const Json& b) { return nlohmann::json(a) == nlohmann::json(b); }
+
 bool is_format_field(const std::string& key) {
   return key == "group_size" || key == "bits" || key == "mode";
 }
@@ -126,7 +129,7 @@ QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
     fail(ErrorKind::kUnsupported,
          "{}: quant_method: '{}' is not supported; convert the model to MLX's form first",
          other->what(), other->text("quant_method"));
-  if (named && other && !other->has("quant_method") && named->json() != other->json())
+  if (named && other && !other->has("quant_method") && !same_members(named->json(), other->json()))
     fail(ErrorKind::kCheckpoint, "{}: quantization and quantization_config contradict each other",
          config.what());
   const ModelConfig& object = named ? *named : *other;
