@@ -26,7 +26,14 @@ struct LlamaConfig {
   static LlamaConfig read(const ModelConfig& config) {
     const int64_t hidden = config.integer("hidden_size");
     const int64_t heads = config.integer("num_attention_heads");
+    if (!config.has("head_dim") && hidden % heads != 0)
+      fail(ErrorKind::kCheckpoint, "{}: hidden_size: a multiple of {} heads expected, found {}",
+           config.what(), heads, hidden);
     const int64_t head_dim = config.integer_or("head_dim", hidden / heads);
+    const double eps = config.number("rms_norm_eps");
+    if (!(eps >= 0))
+      fail(ErrorKind::kCheckpoint, "{}: rms_norm_eps: at least 0 expected, found {}", config.what(),
+           eps);
     const auto bias = [&](std::string_view field) {
       return config.flag_or(field, false) ? Bias::kPresent : Bias::kNone;
     };
@@ -37,7 +44,7 @@ struct LlamaConfig {
             config.integer("num_hidden_layers"),
             config.integer("intermediate_size"),
             config.integer("vocab_size"),
-            static_cast<float>(config.number("rms_norm_eps")),
+            static_cast<float>(eps),
             bias("mlp_bias"),
             config.flag_or("tie_word_embeddings", true),
             {hidden, heads, config.integer_or("num_key_value_heads", heads), head_dim,

@@ -9,6 +9,8 @@
 namespace strake {
 namespace {
 
+constexpr int64_t kMaxDims = 65536;  // keeps a damaged config from filling the memory
+
 double linear_frequency(const ModelConfig& scaling, double frequency) {
   const double factor = scaling.number("factor");
   if (!(factor > 0))
@@ -40,9 +42,9 @@ double llama3_frequency(const ModelConfig& scaling, double frequency) {
 }  // namespace
 
 RopeTable make_rope(const ModelConfig& config, int64_t dims, double default_theta) {
-  if (dims < 2 || dims % 2 != 0)
-    fail(ErrorKind::kCheckpoint, "{}: heads of {} elements cannot turn in pairs", config.what(),
-         dims);
+  if (dims < 2 || dims > kMaxDims || dims % 2 != 0)
+    fail(ErrorKind::kCheckpoint, "{}: heads of {} elements: an even number up to {} expected",
+         config.what(), dims, kMaxDims);
   auto scaling = config.object("rope_scaling");
   const auto parameters = config.object("rope_parameters");
   if (!scaling) scaling = parameters;

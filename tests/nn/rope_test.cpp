@@ -98,9 +98,9 @@ TEST(Rope, RefusesFieldsThatMakeNoFrequencies) {
     expect_refused(
         "must be above 0, and the low one below the high one",
         R"({"rope_scaling": {"type": "llama3", "factor": 8, )" + std::string(fields) + "}}");
-  for (const int64_t dims : {0, 1, 7})
-    expect_refused("config.json: heads of " + std::to_string(dims) + " elements cannot turn", "{}",
-                   dims);
+  for (const int64_t dims : {0, 1, 7, 65538})
+    expect_refused("config.json: heads of " + std::to_string(dims) + " elements: an even number",
+                   "{}", dims);
 }
 
 }  // namespace
