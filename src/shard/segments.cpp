@@ -5,6 +5,12 @@
 #include "base/fail.h"
 
 namespace strake {
+namespace {
+
+// Times the sum of all shares it stays below 2^63.
+constexpr int64_t kMaxExtent = int64_t{1} << 38;
+
+}  // namespace
 
 Segments Segments::count(int64_t parts) { return Segments(Cuts(Count{parts})); }
 
@@ -17,6 +23,8 @@ Segments Segments::fractions(std::vector<double> fractions) {
 }
 
 std::vector<int64_t> Segments::bounds(std::string_view name, int64_t extent, int64_t unit) const {
+  if (extent > kMaxExtent)
+    fail(ErrorKind::kUsage, "{}: at most {} elements expected, found {}", name, kMaxExtent, extent);
   if (unit < 1 || extent < 1 || extent % unit != 0)
     fail(ErrorKind::kUsage, "{}: {} elements are not whole units of {}", name, extent, unit);
   std::vector<int64_t> cuts;

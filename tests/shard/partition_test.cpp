@@ -117,6 +117,15 @@ TEST(Partition, WeighsSharesExactlyWhereTheyAreFractions) {
   EXPECT_THAT(divided({2, 1}), ElementsAre(480480, 240240));
   EXPECT_THAT(divided({1, 5, 2}), ElementsAre(90090, 450450, 180180));
   EXPECT_THAT(divided({6, 6}), ElementsAre(360360, 360360));
+  // The largest of both: nothing overflows.
+  EXPECT_THAT(sizes(Partition::divide(Dimension("d", int64_t{1} << 38, 1),
+                                      Shares::weighted(std::vector<int64_t>(16, 1000000)))),
+              testing::Each(int64_t{1} << 34));
+  std::vector<int64_t> weights(16, 1000000);
+  weights[0] = 999999;
+  EXPECT_THAT(
+      sizes(Partition::divide(Dimension("d", int64_t{1} << 38, 1), Shares::weighted(weights))),
+      testing::Each(int64_t{1} << 34));
   EXPECT_THAT(texts(Partition::divide(Dimension("rows", 4, 1), Shares::weighted({100, 1, 1, 1}))),
               ElementsAre("[0, 4)", "none", "none", "none"));
 }

@@ -83,6 +83,8 @@ TEST(Segments, RefuseExtentsThatAreNotWholeUnits) {
     expect_refused("0 elements are not whole units of 64", segments, 0, 64);
     expect_refused("-64 elements are not whole units of 64", segments, -64, 64);
     expect_refused("64 elements are not whole units of 0", segments, 64, 0);
+    expect_refused("at most 274877906944 elements expected, found 274877906945", segments,
+                   274877906945);
   }
 }
 
