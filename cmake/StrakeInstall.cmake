@@ -26,7 +26,9 @@ write_basic_package_version_file(strakeConfigVersion.cmake COMPATIBILITY SameMin
 install(FILES ${PROJECT_BINARY_DIR}/strakeConfig.cmake ${PROJECT_BINARY_DIR}/strakeConfigVersion.cmake
   DESTINATION ${package_dir})
 install(DIRECTORY include/strake DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS strake_cli)
+if(STRAKE_APPS)
+  install(TARGETS strake_cli)
+endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 find_program(SCDOC scdoc)
