@@ -15,7 +15,8 @@ target_compile_options(strake_flags INTERFACE
 if(STRAKE_SANITIZE)
   target_compile_options(strake_flags INTERFACE
     -fsanitize=${STRAKE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-    -Wno-maybe-uninitialized)  # g++ sees what the instrumentation makes of the standard library
+    # g++ warns of what the instrumentation makes of the standard library.
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(strake_flags INTERFACE -fsanitize=${STRAKE_SANITIZE})
 endif()
 
