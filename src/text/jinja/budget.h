@@ -26,6 +26,11 @@ constexpr int64_t kMaxRange = 100'000;
 // Containers within containers: bounds every recursion over values.
 constexpr int kMaxDepth = 256;
 
+inline void require_list_size(int64_t items) {
+  if (items > kMaxListItems)
+    raise("the template makes a list of more than {} items", kMaxListItems);
+}
+
 class Budget {
  public:
   explicit Budget(const Limits& limits) : limits_(limits) {}

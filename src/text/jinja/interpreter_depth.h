@@ -5,7 +5,7 @@
 
 namespace strake::jinja {
 
-// Calls of evaluate() and run_body() within each other: about 1 MiB of stack.
+// Calls of evaluate() and run_body() within each other: less than 1 MiB of stack.
 constexpr int kMaxRecursion = 2000;
 
 class Interpreter::Deeper {

@@ -154,8 +154,7 @@ Value repeated(Runtime& runtime, const Value& sequence, int64_t times) {
   const List& list = *sequence.list();
   const auto size = static_cast<int64_t>(list.items.size());
   std::vector<Value> items;
-  if (size > 0 && times > kMaxListItems / size)
-    raise("the template makes a list of more than {} items", kMaxListItems);
+  if (size > 0 && times > 0) require_list_size(size * std::min(times, kMaxListItems + 1));
   for (int64_t i = 0; i < times; ++i) {
     runtime.budget.step(size);
     items.insert(items.end(), list.items.begin(), list.items.end());

@@ -156,9 +156,9 @@ Value batch(Runtime&, const Value& value, const Arguments& arguments) {
                     // A size of zero gives one empty row first, then everything.
                     if (row.empty() && held.is_missing()) return false;
                     const bool filled = held.is_missing() && !fill.is_missing() && !fill.is_none();
-                    while (filled && static_cast<int64_t>(row.size()) < size) {
-                      r.budget.allocate(sizeof(Value));
-                      row.push_back(fill);
+                    if (filled && static_cast<int64_t>(row.size()) < size) {
+                      require_list_size(size);
+                      row.resize(static_cast<size_t>(size), fill);
                     }
                     out = r.made(Value::list(std::move(row)));
                     return true;
@@ -169,6 +169,7 @@ Value batch(Runtime&, const Value& value, const Arguments& arguments) {
 Value columns_of(Runtime& runtime, const Value& value, int64_t columns, const Value& fill) {
   const std::vector<Value> items = to_vector(runtime, value);
   if (columns == 0) raise("integer division or modulo by zero");
+  require_list_size(columns);
   const auto size = static_cast<int64_t>(items.size());
   std::vector<Value> result;
   auto next = items.begin();

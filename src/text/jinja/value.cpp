@@ -14,8 +14,7 @@ Value::Value(std::string text, Escaping escaping) {
 }
 
 Value Value::list(std::vector<Value> items, ListKind kind) {
-  if (static_cast<int64_t>(items.size()) > kMaxListItems)
-    raise("the template makes a list of more than {} items", kMaxListItems);
+  require_list_size(static_cast<int64_t>(items.size()));
   const int depth = nesting_of(items);
   Value value;
   value.data_ = std::make_shared<const List>(List{kind, std::move(items), depth});
