@@ -87,15 +87,16 @@ INSTANTIATE_TEST_SUITE_P(Formats, QuantizedQuality,
                          testing::Values("mxfp8 8 32", "mxfp4 4 32", "nvfp4 4 16", "affine 8 64",
                                          "affine 4 64", "affine 3 64", "affine 2 32"));
 
-// Where clipping is not at play, a smaller error is a better likelihood too.
+// Where neither clipping nor noise decides (affine 8: 0.0001 above, docs/results.md), a smaller
+// error is a better likelihood too.
 class DefaultLikelihood : public QuantizedQuality {};
 
 TEST_P(DefaultLikelihood, NotWorseThanMlxOnAverage) {
-  EXPECT_LE(mean(of(Encoder::kLeastError).nll), mean(of(Encoder::kMlx).nll) + 2e-4);
+  EXPECT_LE(mean(of(Encoder::kLeastError).nll), mean(of(Encoder::kMlx).nll));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, DefaultLikelihood,
-                         testing::Values("nvfp4 4 16", "affine 8 64", "affine 4 64", "affine 3 64",
+                         testing::Values("nvfp4 4 16", "affine 4 64", "affine 3 64",
                                          "affine 2 32"));
 
 }  // namespace
