@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <utility>
 #include <vector>
 
 #include "base/fail.h"
@@ -74,6 +75,8 @@ void check_product(std::string_view op, const Tensor& x, const Weight& w, int we
 }
 
 }  // namespace
+
+Weight Backend::prepare(Weight w) { return do_prepare(std::move(w)); }
 
 Tensor Backend::matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
   check_product("matmul", x, w, 2, sums);
@@ -187,21 +190,36 @@ Tensor Backend::add(const Tensor& x, const Tensor& y) {
   return do_add(x, y);
 }
 
-std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
-  struct Entry {
-    std::string_view name;
-    std::unique_ptr<Backend> (*make)(const BackendOptions&);
-  };
-  static constexpr Entry kBackends[] = {
-      {"cpu", make_cpu_backend},
-  };
+namespace {
+
+struct BackendEntry {
+  std::string_view name;
+  std::unique_ptr<Backend> (*make)(const BackendOptions&);
+  std::vector<std::string_view> (*paths)();
+};
+
+constexpr BackendEntry kBackends[] = {
+    {"cpu", make_cpu_backend, cpu_paths},
+};
+
+const BackendEntry& find_backend(std::string_view device) {
   std::vector<std::string_view> names;
-  for (const Entry& entry : kBackends) {
-    if (entry.name == device) return entry.make(options);
+  for (const BackendEntry& entry : kBackends) {
+    if (entry.name == device) return entry;
     names.push_back(entry.name);
   }
   fail(ErrorKind::kUnsupported, "device '{}' is not built in; this build has: {}", device,
        fmt::join(names, ", "));
+}
+
+}  // namespace
+
+std::vector<std::string_view> backend_paths(std::string_view device) {
+  return find_backend(device).paths();
+}
+
+std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
+  return find_backend(device).make(options);
 }
 
 }  // namespace strake

@@ -8,5 +8,6 @@
 namespace strake {
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
+std::vector<std::string_view> cpu_paths();
 
 }  // namespace strake

@@ -5,7 +5,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "strake/ops/sum_tree.h"
 #include "strake/quant/weight.h"
@@ -55,6 +57,13 @@ class Backend {
   virtual std::string_view name() const = 0;
   virtual Device device() const = 0;
   virtual int threads() const = 0;
+  // The instruction path of its kernels, one of backend_paths(). Bits are equal within a path.
+  virtual std::string_view path() const = 0;
+
+  // The weight in the layout that this backend's kernels read, its values unchanged: for weights
+  // that multiply more than once. Such a weight serves backends of this device and path alone, and
+  // cannot be sliced. Other weights are laid out anew in each product, with the same result.
+  Weight prepare(Weight w);
 
   // x [M, K] floating, w [N, K] -> float32 [nodes, M, N]: each node's sum of x[m, k] * w[n, k].
   Tensor matmul(const Tensor& x, const Weight& w, const PartialSums& sums);
@@ -85,6 +94,7 @@ class Backend {
   Tensor add(const Tensor& x, const Tensor& y);
 
  private:
+  virtual Weight do_prepare(Weight w) = 0;
   virtual Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) = 0;
   virtual Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                   const PartialSums& sums) = 0;
@@ -101,9 +111,15 @@ class Backend {
 
 struct BackendOptions {
   int threads = 1;
+  std::string path = {};  // empty: the first of backend_paths()
 };
 
-// By device name ("cpu"). Throws Error(kUnsupported) that lists the backends built in.
+// The instruction paths of a device that this machine can run, the fastest first. Throws
+// Error(kUnsupported) that lists the backends built in.
+std::vector<std::string_view> backend_paths(std::string_view device);
+
+// By device name ("cpu"). Throws Error(kUnsupported) that lists the backends built in, or the
+// paths that this machine can run.
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options);
 
 }  // namespace strake

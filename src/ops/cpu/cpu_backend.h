@@ -1,6 +1,7 @@
-// The portable CPU backend: every kernel in plain C++, the reference for faster ones.
+// The CPU backend: a team of threads and the kernels of one instruction path.
 #pragma once
 
+#include "ops/cpu/path.h"
 #include "strake/base/thread_pool.h"
 #include "strake/ops/backend.h"
 
@@ -8,13 +9,16 @@ namespace strake::cpu {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(const BackendOptions& options) : pool_(options.threads) {}
+  explicit CpuBackend(const BackendOptions& options)
+      : pool_(options.threads), path_(find_path(options.path)) {}
 
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return Device::cpu(); }
   int threads() const override { return pool_.size(); }
+  std::string_view path() const override { return name_of(path_); }
 
  private:
+  Weight do_prepare(Weight w) override;
   Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
@@ -29,6 +33,7 @@ class CpuBackend final : public Backend {
   Tensor do_add(const Tensor& x, const Tensor& y) override;
 
   ThreadPool pool_;
+  Path path_;
 };
 
 }  // namespace strake::cpu

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "ops/backends.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lanes.h"
 #include "ops/cpu/weight_rows.h"
@@ -79,11 +78,3 @@ Tensor CpuBackend::do_swiglu(const Tensor& gate, const Tensor& up) {
 }
 
 }  // namespace strake::cpu
-
-namespace strake {
-
-std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
-  return std::make_unique<cpu::CpuBackend>(options);
-}
-
-}  // namespace strake

@@ -1,0 +1,23 @@
+#include "ops/cpu/cpu_backend.h"
+
+#include "ops/backends.h"
+
+namespace strake::cpu {
+
+Weight CpuBackend::do_prepare(Weight w) { return w; }
+
+}  // namespace strake::cpu
+
+namespace strake {
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  return std::make_unique<cpu::CpuBackend>(options);
+}
+
+std::vector<std::string_view> cpu_paths() {
+  std::vector<std::string_view> names;
+  for (const cpu::Path path : cpu::available_paths()) names.push_back(cpu::name_of(path));
+  return names;
+}
+
+}  // namespace strake
