@@ -2,12 +2,6 @@
 
 #include "ops/backends.h"
 
-namespace strake::cpu {
-
-Weight CpuBackend::do_prepare(Weight w) { return w; }
-
-}  // namespace strake::cpu
-
 namespace strake {
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {

@@ -1,92 +1,94 @@
-// Products with dense and quantized weights: a row of the weight is decoded once and multiplied
-// with every row of x.
+// Products with dense and quantized weights, block of rows by block of rows.
 #include <algorithm>
 #include <vector>
 
+#include "ops/cpu/activations.h"
 #include "ops/cpu/cpu_backend.h"
-#include "ops/cpu/lanes.h"
-#include "ops/cpu/weight_rows.h"
+#include "ops/cpu/packed_weight.h"
+#include "ops/cpu/product.h"
+#include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
 namespace {
 
-// One node's sum of x * w; both start at the node `origin` elements into the contraction axis.
-float node_sum(const SumTree& tree, int index, const float* x, const float* w) {
-  const SumTree::Node& node = tree.node(index);
-  if (node.left < 0) return dot(x, w, node.end - node.begin);
-  const int64_t split = tree.node(node.right).begin - node.begin;
-  return node_sum(tree, node.left, x, w) + node_sum(tree, node.right, x + split, w + split);
-}
+// One matrix of a weight and the rows that it multiplies.
+struct MatrixProduct {
+  int64_t matrix;
+  Activations activations;
+};
 
-// sums[i] for each of the nodes, whose elements follow each other in x and w.
-void node_sums(const PartialSums& sums, const float* x, const float* w, float* out,
-               int64_t out_stride) {
-  for (const int index : sums.nodes) {
-    *out = node_sum(sums.tree, index, x, w);
-    const SumTree::Node& node = sums.tree.node(index);
-    x += node.end - node.begin;
-    w += node.end - node.begin;
-    out += out_stride;
+// Every block of every product, divided over the threads.
+void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& schedule,
+                  const ProductKernels& kernels, std::span<const MatrixProduct> products,
+                  int64_t node_stride) {
+  const int64_t per_matrix = blocks.per_matrix();
+  int64_t most_rows = 0;
+  for (const MatrixProduct& product : products) {
+    int64_t rows = 0;
+    for (const Tile& tile : product.activations.tiles()) rows += tile.rows;
+    most_rows = std::max(most_rows, rows);
   }
-}
-
-std::vector<float> widened(const Tensor& tensor) {
-  std::vector<float> values(static_cast<size_t>(tensor.elements()));
-  widen(tensor, values.data());
-  return values;
+  const size_t room = (blocks.room_bytes() + 63) / 64 * 64;
+  const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), schedule, most_rows);
+  pool.for_ranges(std::ssize(products) * per_matrix, [&](int64_t begin, int64_t end) {
+    std::byte* const scratch = thread_scratch(bytes);
+    std::vector<float*> out;
+    for (int64_t i = begin; i < end; ++i) {
+      const MatrixProduct& product = products[static_cast<size_t>(i / per_matrix)];
+      const int64_t index = i % per_matrix;
+      const int64_t first = index * kBlockRows;
+      kernels.multiply({blocks.layout(), schedule, blocks.get(product.matrix, index, scratch),
+                        first,
+                        static_cast<int>(std::min<int64_t>(kBlockRows, blocks.outputs() - first)),
+                        node_stride, product.activations.tiles(), scratch + room});
+    }
+  });
 }
 
 }  // namespace
 
+Weight CpuBackend::do_prepare(Weight w) {
+  if (w.prepared() != nullptr) return w;
+  return std::shared_ptr<const PreparedWeight>(std::make_shared<PackedWeight>(w, pool_));
+}
+
 Tensor CpuBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
   const int64_t rows = x.shape()[0];
-  const int64_t in = x.shape()[1];
   const int64_t out = w.shape()[0];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(sums.nodes.size()), rows, out});
   if (y.elements() == 0) return y;
-  const std::vector<float> activations = widened(x);
-  const RowDecoder decode = row_decoder(w);
+  const SumSchedule schedule(sums);
+  const Blocks blocks(w);
+  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule);
   float* const result = y.mutable_data<float>().data();
-  pool_.for_ranges(out, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(in));
-    for (int64_t n = begin; n < end; ++n) {
-      decode(n, row.data());
-      for (int64_t m = 0; m < rows; ++m)
-        node_sums(sums, activations.data() + m * in, row.data(), result + m * out + n, rows * out);
-    }
-  });
+  std::vector<RowTarget> targets;
+  for (int64_t m = 0; m < rows; ++m) targets.push_back({m, result + m * out});
+  const MatrixProduct product{0, Activations(x, targets, kernels, blocks.layout())};
+  multiply_all(pool_, blocks, schedule, kernels, std::span(&product, 1), rows * out);
   return y;
 }
 
 Tensor CpuBackend::do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                     const PartialSums& sums) {
   const auto rows = static_cast<int64_t>(indices.lhs.size());
-  const int64_t in = x.shape()[1];
   const int64_t out = w.shape()[1];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(sums.nodes.size()), rows, out});
   if (y.elements() == 0) return y;
-  // Results that use the same expert stand together, so that its rows are decoded once.
-  std::vector<int64_t> order(static_cast<size_t>(rows));
-  for (int64_t i = 0; i < rows; ++i) order[static_cast<size_t>(i)] = i;
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return indices.rhs[static_cast<size_t>(a)] < indices.rhs[static_cast<size_t>(b)];
-  });
-  const std::vector<float> activations = widened(x);
-  const RowDecoder decode = row_decoder(w);
+  const SumSchedule schedule(sums);
+  const Blocks blocks(w);
+  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule);
   float* const result = y.mutable_data<float>().data();
-  pool_.for_ranges(out, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(in));
-    for (int64_t n = begin; n < end; ++n) {
-      int32_t decoded = -1;
-      for (const int64_t i : order) {
-        const int32_t expert = indices.rhs[static_cast<size_t>(i)];
-        if (expert != decoded) decode(expert * out + n, row.data());
-        decoded = expert;
-        const int64_t m = indices.lhs[static_cast<size_t>(i)];
-        node_sums(sums, activations.data() + m * in, row.data(), result + i * out + n, rows * out);
-      }
-    }
-  });
+  // An expert multiplies all the rows that it was given at once.
+  std::vector<std::vector<RowTarget>> by_expert(static_cast<size_t>(w.shape()[0]));
+  for (int64_t i = 0; i < rows; ++i)
+    by_expert[static_cast<size_t>(indices.rhs[static_cast<size_t>(i)])].push_back(
+        {indices.lhs[static_cast<size_t>(i)], result + i * out});
+  std::vector<MatrixProduct> products;
+  for (size_t expert = 0; expert < by_expert.size(); ++expert)
+    if (!by_expert[expert].empty())
+      products.push_back({static_cast<int64_t>(expert),
+                          Activations(x, by_expert[expert], kernels, blocks.layout())});
+  multiply_all(pool_, blocks, schedule, kernels, products, rows * out);
   return y;
 }
 
@@ -94,9 +96,12 @@ Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
   const int64_t width = w.shape()[1];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(ids.size()), width});
   if (y.elements() == 0) return y;
-  const RowDecoder decode = row_decoder(w);
+  const Blocks blocks(w);
+  std::byte* const room = thread_scratch(blocks.room_bytes());
   float* const result = y.mutable_data<float>().data();
-  for (size_t i = 0; i < ids.size(); ++i) decode(ids[i], result + static_cast<int64_t>(i) * width);
+  for (size_t i = 0; i < ids.size(); ++i)
+    unpack_row(path_, blocks.layout(), blocks.get(0, ids[i] / kBlockRows, room),
+               ids[i] % kBlockRows, result + static_cast<int64_t>(i) * width);
   return y;
 }
 

@@ -1,0 +1,39 @@
+#include "ops/cpu/product.h"
+
+namespace strake::cpu {
+namespace {
+
+const FloatKernels& float_kernels(Path path) {
+  switch (path) {
+#if defined(__x86_64__)
+    case Path::kAvx512:
+      return avx512_float_kernels();
+    case Path::kAvx2:
+      return avx2_float_kernels();
+#else
+    case Path::kAvx512:
+    case Path::kAvx2:
+#endif
+    case Path::kPortable:
+      break;
+  }
+  return portable_float_kernels();
+}
+
+}  // namespace
+
+const ProductKernels& product_kernels(Path path, DType activations, const BlockLayout& layout,
+                                      const SumSchedule& schedule) {
+#if defined(__x86_64__)
+  // Its kernels take pairs of inputs.
+  const bool pairs = layout.coding != Coding::kFloat && schedule.unit % 2 == 0;
+  if (path == Path::kAvx512 && activations == DType::kBF16 && pairs) return avx512_bf16_kernels();
+#endif
+  return float_kernels(path).products;
+}
+
+void unpack_row(Path path, const BlockLayout& layout, const std::byte* block, int row, float* out) {
+  float_kernels(path).unpack_row(layout, block, row, out);
+}
+
+}  // namespace strake::cpu

@@ -1,0 +1,61 @@
+// Products of one block of 16 weight rows with tiles of activation rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "ops/cpu/block_layout.h"
+#include "ops/cpu/path.h"
+#include "ops/cpu/sum_schedule.h"
+
+namespace strake::cpu {
+
+// Activation rows that a kernel multiplies with a block at once, input by input side by side.
+struct Tile {
+  int rows;
+  const std::byte* x;  // [in / 2][rows] pairs of bfloat16, or [in][rows] float32
+  const float* sums;   // [groups][rows]: sums of x over each group; for weights with biases
+  float* const* out;   // [rows]: where each row's result for output 0 goes
+};
+
+struct BlockProduct {
+  const BlockLayout& layout;
+  const SumSchedule& schedule;
+  const std::byte* block;
+  int64_t first_output;
+  int outputs;          // rows of the block that are wanted, at most 16
+  int64_t node_stride;  // floats from one node's results to the next node's
+  std::span<const Tile> tiles;
+  // For the kernel's own use, by this thread alone; 64-byte aligned, scratch_bytes() long.
+  std::byte* scratch;
+};
+
+// The kernels of one path for one kind of activations.
+struct ProductKernels {
+  DType activations;  // what Tile::x holds: kBF16 or kF32
+  int one_tile;       // up to so many rows are one tile
+  int most_rows;      // of each of several tiles
+  size_t (*scratch_bytes)(const BlockLayout& layout, const SumSchedule& schedule, int64_t rows);
+  void (*multiply)(const BlockProduct& product);
+};
+
+// The path's kernels for activations of this type: bfloat16 stays as it is where the path has
+// kernels for this weight and tree, all else is widened to float32.
+const ProductKernels& product_kernels(Path path, DType activations, const BlockLayout& layout,
+                                      const SumSchedule& schedule);
+
+// Values of lane `row` of a block -> out [in], as decode_value() has them.
+void unpack_row(Path path, const BlockLayout& layout, const std::byte* block, int row, float* out);
+
+// What each path's translation units hold.
+struct FloatKernels {
+  ProductKernels products;
+  void (*unpack_row)(const BlockLayout& layout, const std::byte* block, int row, float* out);
+};
+const FloatKernels& portable_float_kernels();
+const FloatKernels& avx2_float_kernels();
+const FloatKernels& avx512_float_kernels();
+const ProductKernels& avx512_bf16_kernels();
+
+}  // namespace strake::cpu

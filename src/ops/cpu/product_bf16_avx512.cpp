@@ -1,0 +1,515 @@
+// Products with bfloat16 activations on AVX-512 with its bfloat16 dot product.
+//
+// A lane of `vdpbf16ps` sums a pair of products in float32, so one instruction takes a pair of
+// inputs of 16 rows. Codes become exact bfloat16 values in registers; a group's sum is multiplied
+// by its scale in float32. Few activation rows take the codes as they come; for many, a block is
+// unpacked once into a panel. Both do the same arithmetic in the same order.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "ops/cpu/product.h"
+#include "quant/codecs.h"
+#include "strake/base/half.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma GCC push_options
+// The intrinsics of g++ 12 begin from values that they call undefined.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512bf16,bmi2,fma")
+
+namespace strake::cpu {
+namespace {
+
+#define STRAKE_INLINE __attribute__((always_inline)) inline
+
+constexpr int kDirectRows = 8;  // up to here codes are unpacked anew for each tile
+constexpr int kPanelRows = 12;  // two registers a row: 24 of 32
+constexpr int kAhead = 2048;    // bytes that codes are fetched ahead of their use
+
+STRAKE_INLINE __m512i load(const std::byte* from) { return _mm512_loadu_si512(from); }
+STRAKE_INLINE void fetch(const std::byte* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(at + kAhead), _MM_HINT_T0);
+}
+STRAKE_INLINE __m512 dot(__m512 sum, __m512i w, uint32_t pair) {
+  return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)_mm512_set1_epi32(static_cast<int>(pair)));
+}
+
+template <int Count, class Body>
+STRAKE_INLINE void unrolled(Body&& body) {
+  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+    (body(std::integral_constant<int, I>()), ...);
+  }
+  (std::make_integer_sequence<int, Count>());
+}
+
+// ---- Codings: a run of codes as bfloat16 pairs, each handed to `use(pair, register)`. The value
+// of a code c is (v - kOffset) * kFactor for the v that is handed out.
+
+// Codes of Bits <= 6 bits stand as the upper bits of the mantissa of 2^Bits: v = 2^Bits + c.
+template <int Bits>
+struct Integers {
+  static constexpr int kRun = 32;
+  static constexpr int kRunBytes = Bits * kRegister;
+  static constexpr float kOffset = 1 << Bits;
+  static constexpr float kFactor = 1.0f;
+  using F = Fields<Bits>;
+  static constexpr int kPlace = 7 - Bits;  // lowest bit of the code in the mantissa
+
+  // Bits [from, from + count) of each word, moved to bit `to`.
+  template <int From, int To>
+  static STRAKE_INLINE __m512i moved(__m512i words) {
+    if constexpr (From > To) return _mm512_srli_epi16(words, From - To);
+    if constexpr (From < To) return _mm512_slli_epi16(words, To - From);
+    return words;
+  }
+  static STRAKE_INLINE __m512i mask(int from, int bits) {
+    return _mm512_set1_epi16(static_cast<short>(((1 << bits) - 1) << from));
+  }
+
+  template <class Use>
+  STRAKE_INLINE void run(const std::byte* at, Use&& use) const {
+    const __m512i one = _mm512_set1_epi16(static_cast<short>((127 + Bits) << 7));
+    __m512i words[Bits];
+    unrolled<Bits>([&](auto q) __attribute__((always_inline)) {
+      words[q] = load(at + q * kRegister);
+      fetch(at + q * kRegister);
+      unrolled<F::kPerWord>([&](auto k) __attribute__((always_inline)) {
+        const __m512i field = moved<k * Bits, kPlace>(words[q]);
+        use(q * F::kPerWord + k,
+            _mm512_ternarylogic_epi32(field, mask(kPlace, Bits), one, 0xea));  // a & b | c
+      });
+    });
+    unrolled<16 - F::kWhole>([&](auto rest) __attribute__((always_inline)) {
+      constexpr int kPair = F::kWhole + rest;
+      __m512i value = one;
+      unrolled<F::kPieces>([&](auto index) __attribute__((always_inline)) {
+        constexpr auto kPiece = F::piece(kPair, index);
+        constexpr int kTo = kPlace + kPiece.code_shift;
+        const __m512i bits = moved<kPiece.word_shift, kTo>(words[kPiece.word]);
+        value = _mm512_ternarylogic_epi32(value, bits, mask(kTo, kPiece.bits), 0xf8);  // a | b & c
+      });
+      use(kPair, value);
+    });
+  }
+};
+
+// Four-bit floating codes: the 16 values fit a register, twice, since the index has five bits of
+// which the uppermost belongs to the next code.
+template <int Run>
+struct FourBitTable {
+  static constexpr int kRun = Run;
+  static constexpr int kRunBytes = Run / 8 * kRegister;
+  static constexpr float kOffset = 0.0f;
+  static constexpr float kFactor = 1.0f;
+  static constexpr auto kTable = [] {
+    std::array<uint16_t, 32> values{};
+    for (uint32_t i = 0; i < 32; ++i) values[i] = to_bf16(E2M1::decode(i % 16)).bits;
+    return values;
+  }();
+  __m512i table;
+
+  FourBitTable() : table(_mm512_loadu_si512(kTable.data())) {}
+
+  template <class Use>
+  STRAKE_INLINE void run(const std::byte* at, Use&& use) const {
+    unrolled<Run / 8>([&](auto q) __attribute__((always_inline)) {
+      const __m512i words = load(at + q * kRegister);
+      fetch(at + q * kRegister);
+      unrolled<4>([&](auto k) __attribute__((always_inline)) {
+        const __m512i index = k == 0 ? words : _mm512_srli_epi16(words, 4 * k);
+        use(q * 4 + k, _mm512_permutexvar_epi16(index, table));
+      });
+    });
+  }
+};
+
+// Eight-bit codes of sign and magnitude: the lower and the upper byte of the magnitude's value come
+// from tables of 128, the sign from the code.
+template <class Value>
+struct ByteTable {
+  static constexpr int kRun = 32;
+  static constexpr int kRunBytes = 8 * kRegister;
+  static constexpr float kOffset = Value::kOffset;
+  static constexpr float kFactor = Value::kFactor;
+  static constexpr auto kTables = [] {
+    std::array<std::array<uint8_t, 128>, 2> bytes{};
+    for (uint32_t i = 0; i < 128; ++i) {
+      const uint16_t bits = to_bf16(Value::magnitude(i)).bits;
+      bytes[0][i] = static_cast<uint8_t>(bits);
+      bytes[1][i] = static_cast<uint8_t>(bits >> 8);
+    }
+    return bytes;
+  }();
+  static __m512i half(int table, int index) {
+    return _mm512_loadu_si512(kTables[static_cast<size_t>(table)].data() + index * kRegister);
+  }
+  __m512i low[2], high[2];
+
+  ByteTable() : low{half(0, 0), half(0, 1)}, high{half(1, 0), half(1, 1)} {}
+
+  template <class Use>
+  STRAKE_INLINE void run(const std::byte* at, Use&& use) const {
+    const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+    unrolled<8>([&](auto q) __attribute__((always_inline)) {
+      const __m512i codes = load(at + q * kRegister);
+      fetch(at + q * kRegister);
+      const __m512i lower = _mm512_permutex2var_epi8(low[0], codes, low[1]);
+      const __m512i upper = _mm512_ternarylogic_epi32(
+          _mm512_permutex2var_epi8(high[0], codes, high[1]), codes, sign, 0xf8);  // a | b & c
+      use(2 * q, _mm512_unpacklo_epi8(lower, upper));
+      use(2 * q + 1, _mm512_unpackhi_epi8(lower, upper));
+    });
+  }
+};
+
+struct OddIntegers {  // v = 2 c - 255
+  static constexpr float kOffset = -255.0f;
+  static constexpr float kFactor = 0.5f;
+  static constexpr float magnitude(uint32_t index) { return static_cast<float>(2 * index + 1); }
+};
+
+struct Floats8 {
+  static constexpr float kOffset = 0.0f;
+  static constexpr float kFactor = 1.0f;
+  static constexpr float magnitude(uint32_t index) { return E4M3::decode(index); }
+};
+
+// ---- Scales of a group, 16 rows side by side.
+
+struct PowerScales {
+  static constexpr bool kBiased = false;
+  static constexpr int kGroupsLog2 = 2;
+  explicit PowerScales(const BlockLayout&) {}
+  template <class Code>
+  STRAKE_INLINE __m512 scale(const std::byte* line, int64_t index) const {
+    const __m512i exponents = _mm512_cvtepu8_epi32(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(line + index * kBlockRows)));
+    // Exponent 0 is 2^-127, which float32 holds as a subnormal number.
+    return _mm512_castsi512_ps(
+        _mm512_max_epu32(_mm512_slli_epi32(exponents, 23), _mm512_set1_epi32(0x00400000)));
+  }
+};
+
+struct FloatScales8 {
+  static constexpr bool kBiased = false;
+  static constexpr int kGroupsLog2 = 2;
+  explicit FloatScales8(const BlockLayout&) {}
+  template <class Code>
+  STRAKE_INLINE __m512 scale(const std::byte* line, int64_t index) const {
+    const __m512i bytes = _mm512_cvtepi8_epi32(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(line + index * kBlockRows)));
+    // Exponent and mantissa as float32's, 120 too small in the exponent: exact, subnormals too.
+    const __m512i bits = _mm512_and_si512(_mm512_slli_epi32(bytes, 20),
+                                          _mm512_set1_epi32(static_cast<int>(0x87f00000u)));
+    return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p120f));
+  }
+};
+
+struct AffineScales {
+  static constexpr bool kBiased = true;
+  static constexpr int kGroupsLog2 = 0;
+  Scaling scaling;
+  explicit AffineScales(const BlockLayout& layout) : scaling(layout.scaling) {}
+
+  STRAKE_INLINE __m512 load16(const std::byte* from, int64_t index) const {
+    if (scaling == Scaling::kF32)
+      return _mm512_loadu_ps(reinterpret_cast<const float*>(from) + index * kBlockRows);
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from) + index);
+    if (scaling == Scaling::kF16) return _mm512_cvtph_ps(halves);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  }
+  template <class Code>
+  STRAKE_INLINE __m512 scale(const std::byte* line, int64_t) const {
+    const __m512 scale = load16(line, 0);
+    return Code::kFactor == 1.0f ? scale : _mm512_mul_ps(scale, _mm512_set1_ps(Code::kFactor));
+  }
+  template <class Code>
+  STRAKE_INLINE __m512 bias(const std::byte* line, __m512 scale) const {
+    return _mm512_fnmadd_ps(_mm512_set1_ps(Code::kOffset), scale, load16(line, 1));
+  }
+};
+
+// ---- Sources of groups: where the pairs of the next group and its scales come from.
+
+// The codes of a block.
+template <class Code, class Scales>
+struct Codes {
+  static constexpr bool kScaled = true;
+  static constexpr bool kBiased = Scales::kBiased;
+  Code coding;
+  Scales scales;
+  const std::byte* at;
+  int64_t line_bytes;
+  int64_t group_size;
+  int64_t group = 0;
+  const std::byte* line = nullptr;
+  int64_t in_line = 0;
+
+  Codes(const BlockLayout& layout, const std::byte* block)
+      : scales(layout), at(block), line_bytes(layout.line_bytes), group_size(layout.group_size) {}
+
+  template <class Use>
+  STRAKE_INLINE void next(Use&& use) {
+    constexpr int64_t kMask = (1 << Scales::kGroupsLog2) - 1;
+    in_line = group & kMask;
+    if (in_line == 0) {
+      line = at;
+      fetch(at);
+      at += line_bytes;
+    }
+    for (int64_t input = 0; input < group_size; input += Code::kRun) {
+      coding.run(
+          at, [&](int pair, __m512i w)
+                  __attribute__((always_inline)) { use(input / 2 + pair, w); });
+      at += Code::kRunBytes;
+    }
+    ++group;
+  }
+  STRAKE_INLINE __m512 scale() const { return scales.template scale<Code>(line, in_line); }
+  STRAKE_INLINE __m512 bias(__m512 scale) const { return scales.template bias<Code>(line, scale); }
+};
+
+enum class PanelKind { kPlain, kScaled, kBiased };
+
+// Pairs as they are: a dense weight's block, or what unpack_panel made of codes.
+template <PanelKind Kind>
+struct Panel {
+  static constexpr bool kScaled = Kind != PanelKind::kPlain;
+  static constexpr bool kBiased = Kind == PanelKind::kBiased;
+  const std::byte* pairs;
+  int64_t group_size;
+  const float* scales = nullptr;  // [groups][16]
+  const float* biases = nullptr;
+
+  template <class Use>
+  STRAKE_INLINE void next(Use&& use) {
+#pragma GCC unroll 4
+    for (int64_t pair = 0; pair < group_size / 2; ++pair) {
+      if constexpr (!kScaled) fetch(pairs + pair * kRegister);
+      use(pair, load(pairs + pair * kRegister));
+    }
+    pairs += group_size / 2 * kRegister;
+    if constexpr (kScaled) scales += kBlockRows;
+    if constexpr (kBiased) biases += kBlockRows;
+  }
+  STRAKE_INLINE __m512 scale() const { return _mm512_loadu_ps(scales - kBlockRows); }
+  STRAKE_INLINE __m512 bias(__m512) const { return _mm512_loadu_ps(biases - kBlockRows); }
+};
+
+// ---- The loop over groups, for all of them.
+
+// A tile's way through the steps: its stack [depth][rows][16] and how far it is.
+struct Progress {
+  float* stack;
+  int height = 0;
+  int64_t input = 0;
+  int64_t group = 0;
+};
+
+using Steps = std::span<const SumSchedule::Step>;
+
+template <class Source, int Rows>
+void add_groups(Source source, const BlockProduct& product, const Tile& tile, Steps steps,
+                Progress& progress) {
+  const int64_t group_size = source.group_size;
+  const auto* x = reinterpret_cast<const uint32_t*>(tile.x) + progress.input / 2 * Rows;
+  const float* sums = tile.sums + progress.group * Rows;
+  const auto slot = [&](int height) { return progress.stack + height * Rows * kBlockRows; };
+  for (const SumSchedule::Step& step : steps) {
+    __m512 total[Rows];
+    if (step.start == SumSchedule::Start::kPush) {
+      for (int m = 0; m < Rows; ++m) total[m] = _mm512_setzero_ps();
+      ++progress.height;
+    } else {
+      for (int m = 0; m < Rows; ++m)
+        total[m] = _mm512_load_ps(slot(progress.height - 1) + m * kBlockRows);
+    }
+    for (int64_t left = step.inputs; left > 0; left -= group_size) {
+      __m512 sum[Rows];
+      for (int m = 0; m < Rows; ++m) sum[m] = _mm512_setzero_ps();
+      source.next([&](int64_t pair, __m512i w) __attribute__((always_inline)) {
+#pragma GCC unroll 12
+        for (int m = 0; m < Rows; ++m) sum[m] = dot(sum[m], w, x[pair * Rows + m]);
+      });
+      x += group_size / 2 * Rows;
+      if constexpr (Source::kScaled) {
+        const __m512 scale = source.scale();
+        for (int m = 0; m < Rows; ++m) total[m] = _mm512_fmadd_ps(scale, sum[m], total[m]);
+        if constexpr (Source::kBiased) {
+          const __m512 bias = source.bias(scale);
+          for (int m = 0; m < Rows; ++m)
+            total[m] = _mm512_fmadd_ps(bias, _mm512_set1_ps(sums[m]), total[m]);
+          sums += Rows;
+        }
+      } else {
+        for (int m = 0; m < Rows; ++m) total[m] = _mm512_add_ps(total[m], sum[m]);
+      }
+      ++progress.group;
+    }
+    progress.input += step.inputs;
+    for (int merge = 0; merge < step.merges; ++merge) {
+      --progress.height;
+      for (int m = 0; m < Rows; ++m)
+        total[m] =
+            _mm512_add_ps(_mm512_load_ps(slot(progress.height - 1) + m * kBlockRows), total[m]);
+    }
+    if (step.node < 0) {
+      for (int m = 0; m < Rows; ++m)
+        _mm512_store_ps(slot(progress.height - 1) + m * kBlockRows, total[m]);
+      continue;
+    }
+    --progress.height;
+    const auto wanted = static_cast<__mmask16>((1u << product.outputs) - 1);
+    const __m512 tensor_scale = _mm512_set1_ps(product.layout.tensor_scale);
+    for (int m = 0; m < Rows; ++m)
+      _mm512_mask_storeu_ps(tile.out[m] + step.node * product.node_stride + product.first_output,
+                            wanted, _mm512_mul_ps(total[m], tensor_scale));
+  }
+}
+
+template <class Source>
+using AddGroups = void (*)(Source, const BlockProduct&, const Tile&, Steps, Progress&);
+
+template <class Source, int Most>
+constexpr auto make_add_groups() {
+  return []<int... I>(std::integer_sequence<int, I...>) {
+    return std::array<AddGroups<Source>, Most>{add_groups<Source, I + 1>...};
+  }
+  (std::make_integer_sequence<int, Most>());
+}
+
+template <class Source, int Most>
+void add_all(const Source& source, const BlockProduct& product, const Tile& tile) {
+  static constexpr auto kByRows = make_add_groups<Source, Most>();
+  Progress progress{reinterpret_cast<float*>(product.scratch)};
+  kByRows[static_cast<size_t>(tile.rows - 1)](source, product, tile, product.schedule.steps,
+                                              progress);
+}
+
+// ---- Panels
+
+constexpr int64_t kPanelBytes = SumSchedule::kChunk / 2 * kRegister;
+constexpr int64_t kPanelGroups = SumSchedule::kChunk / 16;
+constexpr int64_t kPanelScaleBytes = kPanelGroups * kBlockRows * 4;
+
+// Unpacks the next `groups` groups.
+template <class Code, class Scales>
+void unpack_panel(Codes<Code, Scales>& codes, int64_t groups, std::byte* pairs, float* scales,
+                  float* biases) {
+  for (int64_t group = 0; group < groups; ++group) {
+    codes.next([&](int64_t pair, __m512i w) __attribute__((always_inline)) {
+      _mm512_store_si512(pairs + pair * kRegister, w);
+    });
+    pairs += codes.group_size / 2 * kRegister;
+    const __m512 scale = codes.scale();
+    _mm512_store_ps(scales + group * kBlockRows, scale);
+    if constexpr (Scales::kBiased) _mm512_store_ps(biases + group * kBlockRows, codes.bias(scale));
+  }
+}
+
+// The next steps that make a chunk.
+Steps next_chunk(Steps steps) {
+  int64_t inputs = 0;
+  size_t count = 0;
+  while (count < steps.size() && inputs < SumSchedule::kChunk) inputs += steps[count++].inputs;
+  return steps.first(count);
+}
+
+template <class Code, class Scales>
+void multiply_panels(const BlockProduct& product) {
+  using Source = Panel<Scales::kBiased ? PanelKind::kBiased : PanelKind::kScaled>;
+  static constexpr auto kByRows = make_add_groups<Source, kPanelRows>();
+  Codes<Code, Scales> codes(product.layout, product.block);
+  std::byte* const pairs = product.scratch;
+  auto* const scales = reinterpret_cast<float*>(pairs + kPanelBytes);
+  auto* const biases = reinterpret_cast<float*>(pairs + kPanelBytes + kPanelScaleBytes);
+  std::byte* const stacks = pairs + kPanelBytes + 2 * kPanelScaleBytes;
+  Progress reached{nullptr};
+  for (Steps rest = product.schedule.steps; !rest.empty();) {
+    const Steps steps = next_chunk(rest);
+    rest = rest.subspan(steps.size());
+    int64_t inputs = 0;
+    for (const auto& step : steps) inputs += step.inputs;
+    unpack_panel(codes, inputs / codes.group_size, pairs, scales, biases);
+    Progress progress = reached;
+    int64_t row = 0;
+    for (const Tile& tile : product.tiles) {
+      progress = reached;
+      progress.stack = reinterpret_cast<float*>(stacks) + row * product.schedule.depth * kBlockRows;
+      kByRows[static_cast<size_t>(tile.rows - 1)](Source{pairs, codes.group_size, scales, biases},
+                                                  product, tile, steps, progress);
+      row += tile.rows;
+    }
+    reached = progress;
+  }
+}
+
+template <class Code, class Scales>
+void multiply(const BlockProduct& product) {
+  if (product.tiles.size() == 1 && product.tiles[0].rows <= kDirectRows)
+    add_all<Codes<Code, Scales>, kDirectRows>({product.layout, product.block}, product,
+                                              product.tiles[0]);
+  else
+    multiply_panels<Code, Scales>(product);
+}
+
+void multiply_dense(const BlockProduct& product) {
+  for (const Tile& tile : product.tiles)
+    add_all<Panel<PanelKind::kPlain>, kPanelRows>({product.block, product.schedule.unit}, product,
+                                                  tile);
+}
+
+size_t scratch_bytes(const BlockLayout&, const SumSchedule& schedule, int64_t rows) {
+  return static_cast<size_t>(kPanelBytes + 2 * kPanelScaleBytes +
+                             schedule.depth * rows * kBlockRows * 4);
+}
+
+using Multiply = void (*)(const BlockProduct&);
+
+Multiply find_multiply(const BlockLayout& layout) {
+  switch (layout.coding) {
+    case Coding::kU2:
+      return multiply<Integers<2>, AffineScales>;
+    case Coding::kU3:
+      return multiply<Integers<3>, AffineScales>;
+    case Coding::kU4:
+      return multiply<Integers<4>, AffineScales>;
+    case Coding::kU5:
+      return multiply<Integers<5>, AffineScales>;
+    case Coding::kU6:
+      return multiply<Integers<6>, AffineScales>;
+    case Coding::kU8:
+      return multiply<ByteTable<OddIntegers>, AffineScales>;
+    case Coding::kE2M1:
+      if (layout.scaling == Scaling::kE4M3) return multiply<FourBitTable<16>, FloatScales8>;
+      return multiply<FourBitTable<32>, PowerScales>;
+    case Coding::kE4M3:
+      return multiply<ByteTable<Floats8>, PowerScales>;
+    case Coding::kHalf:
+      return multiply_dense;
+    case Coding::kFloat:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+void multiply_any(const BlockProduct& product) { find_multiply(product.layout)(product); }
+
+}  // namespace
+
+const ProductKernels& avx512_bf16_kernels() {
+  static constexpr ProductKernels kKernels{DType::kBF16, kDirectRows, kPanelRows, scratch_bytes,
+                                           multiply_any};
+  return kKernels;
+}
+
+}  // namespace strake::cpu
+
+#pragma GCC pop_options
+#endif
