@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <chrono>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "io/expect_error.h"
@@ -56,6 +58,49 @@ TEST(ThreadPool, PassesExceptionsOn) {
     pool.for_ranges(1, [&](int64_t, int64_t) { ++ran; });
     EXPECT_EQ(ran, 1) << "the pool still works";
   }
+}
+
+TEST(ThreadPool, RunsManyShortCalls) {
+  for (const int threads : {2, 5}) {
+    ThreadPool pool(threads);
+    std::vector<int64_t> counts(7);
+    for (int call = 0; call < 20000; ++call)
+      pool.for_ranges(7, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) ++counts[static_cast<size_t>(i)];
+      });
+    for (const int64_t count : counts) EXPECT_EQ(count, 20000) << threads << " threads";
+  }
+}
+
+TEST(ThreadPool, WakesThreadsThatSleep) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 20; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::atomic<int64_t> sum = 0;
+    pool.for_ranges(100, [&](int64_t begin, int64_t end) {
+      std::this_thread::sleep_for(std::chrono::microseconds(200));  // longer than any spin
+      sum += end - begin;
+    });
+    EXPECT_EQ(sum, 100);
+  }
+}
+
+TEST(ThreadPool, FinishesWithMoreThreadsThanCores) {
+  const int threads = 4 * static_cast<int>(std::thread::hardware_concurrency()) + 3;
+  std::vector<std::thread> callers;  // with a crowded pool each
+  std::atomic<int64_t> sum = 0;
+  for (int caller = 0; caller < 3; ++caller)
+    callers.emplace_back([&] {
+      ThreadPool pool(threads);
+      for (int call = 0; call < 200; ++call)
+        pool.for_ranges(1000, [&](int64_t begin, int64_t end) { sum += end - begin; });
+    });
+  for (auto& caller : callers) caller.join();
+  EXPECT_EQ(sum, 3 * 200 * 1000);
+}
+
+TEST(ThreadPool, IdlePoolsEndAtOnce) {
+  for (int round = 0; round < 100; ++round) ThreadPool pool(3);
 }
 
 TEST(ThreadPool, NeedsAThread) {
