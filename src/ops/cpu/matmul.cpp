@@ -17,30 +17,41 @@ struct MatrixProduct {
   Activations activations;
 };
 
+int64_t rows_of(const MatrixProduct& product) {
+  int64_t rows = 0;
+  for (const Tile& tile : product.activations.tiles()) rows += tile.rows;
+  return rows;
+}
+
 // Every block of every product, divided over the threads.
 void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& schedule,
                   const ProductKernels& kernels, std::span<const MatrixProduct> products,
                   int64_t node_stride) {
   const int64_t per_matrix = blocks.per_matrix();
   int64_t most_rows = 0;
+  int64_t most_blocks = 1;
   for (const MatrixProduct& product : products) {
-    int64_t rows = 0;
-    for (const Tile& tile : product.activations.tiles()) rows += tile.rows;
-    most_rows = std::max(most_rows, rows);
+    most_rows = std::max(most_rows, rows_of(product));
+    most_blocks =
+        std::max<int64_t>(most_blocks, kernels.blocks_at_once(static_cast<int>(rows_of(product))));
   }
-  const size_t room = (blocks.room_bytes() + 63) / 64 * 64;
+  const size_t room = (static_cast<size_t>(most_blocks) * blocks.room_bytes() + 63) / 64 * 64;
   const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), schedule, most_rows);
   pool.for_ranges(std::ssize(products) * per_matrix, [&](int64_t begin, int64_t end) {
     std::byte* const scratch = thread_scratch(bytes);
-    std::vector<float*> out;
-    for (int64_t i = begin; i < end; ++i) {
+    for (int64_t i = begin; i < end;) {
       const MatrixProduct& product = products[static_cast<size_t>(i / per_matrix)];
       const int64_t index = i % per_matrix;
+      const int64_t count =
+          std::min({int64_t{kernels.blocks_at_once(static_cast<int>(rows_of(product)))},
+                    per_matrix - index, end - i});
       const int64_t first = index * kBlockRows;
-      kernels.multiply({blocks.layout(), schedule, blocks.get(product.matrix, index, scratch),
-                        first,
-                        static_cast<int>(std::min<int64_t>(kBlockRows, blocks.outputs() - first)),
-                        node_stride, product.activations.tiles(), scratch + room});
+      kernels.multiply({blocks.layout(), schedule,
+                        blocks.get(product.matrix, index, count, scratch), static_cast<int>(count),
+                        blocks.layout().block_bytes(), first,
+                        std::min(count * kBlockRows, blocks.outputs() - first), node_stride,
+                        product.activations.tiles(), scratch + room});
+      i += count;
     }
   });
 }
@@ -100,7 +111,7 @@ Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
   std::byte* const room = thread_scratch(blocks.room_bytes());
   float* const result = y.mutable_data<float>().data();
   for (size_t i = 0; i < ids.size(); ++i)
-    unpack_row(path_, blocks.layout(), blocks.get(0, ids[i] / kBlockRows, room),
+    unpack_row(path_, blocks.layout(), blocks.get(0, ids[i] / kBlockRows, 1, room),
                ids[i] % kBlockRows, result + static_cast<int64_t>(i) * width);
   return y;
 }

@@ -49,9 +49,10 @@ Blocks::Blocks(const Weight& weight)
       layout_(packed_ != nullptr ? packed_->layout() : BlockLayout::of(weight)),
       outputs_(weight.shape()[-2]) {}
 
-const std::byte* Blocks::get(int64_t matrix, int64_t index, std::byte* room) const {
-  if (packed_ != nullptr) return packed_->block(matrix * per_matrix() + index);
-  pack(weight_, layout_, matrix, index, room);
+const std::byte* Blocks::get(int64_t matrix, int64_t first, int64_t count, std::byte* room) const {
+  if (packed_ != nullptr) return packed_->block(matrix * per_matrix() + first);
+  for (int64_t i = 0; i < count; ++i)
+    pack(weight_, layout_, matrix, first + i, room + i * layout_.block_bytes());
   return room;
 }
 

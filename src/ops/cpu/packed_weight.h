@@ -43,9 +43,10 @@ class Blocks {
   const BlockLayout& layout() const { return layout_; }
   int64_t outputs() const { return outputs_; }  // of a matrix
   int64_t per_matrix() const { return blocks_of(outputs_); }
-  // Block `index` of a stack's matrix; `room` has room for it.
-  const std::byte* get(int64_t matrix, int64_t index, std::byte* room) const;
-  // Bytes of `room`; 0 where blocks are packed already.
+  // Blocks [first, first + count) of a stack's matrix, one after the other; `room` has room for
+  // them.
+  const std::byte* get(int64_t matrix, int64_t first, int64_t count, std::byte* room) const;
+  // Bytes of `room` for a block; 0 where they are packed already.
   size_t room_bytes() const;
 
  private:

@@ -1,4 +1,4 @@
-// Products of one block of 16 weight rows with tiles of activation rows.
+// Products of blocks of 16 weight rows with tiles of activation rows.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +22,11 @@ struct Tile {
 struct BlockProduct {
   const BlockLayout& layout;
   const SumSchedule& schedule;
-  const std::byte* block;
+  const std::byte* block;  // the first of
+  int blocks;              // blocks, of which each begins
+  int64_t stride;          // bytes after the one before
   int64_t first_output;
-  int outputs;          // rows of the block that are wanted, at most 16
+  int64_t outputs;      // rows of the blocks that are wanted: the last may have fewer than 16
   int64_t node_stride;  // floats from one node's results to the next node's
   std::span<const Tile> tiles;
   // For the kernel's own use, by this thread alone; 64-byte aligned, scratch_bytes() long.
@@ -33,9 +35,10 @@ struct BlockProduct {
 
 // The kernels of one path for one kind of activations.
 struct ProductKernels {
-  DType activations;  // what Tile::x holds: kBF16 or kF32
-  int one_tile;       // up to so many rows are one tile
-  int most_rows;      // of each of several tiles
+  DType activations;                // what Tile::x holds: kBF16 or kF32
+  int one_tile;                     // up to so many rows are one tile
+  int most_rows;                    // of each of several tiles
+  int (*blocks_at_once)(int rows);  // that multiply() is best called with
   size_t (*scratch_bytes)(const BlockLayout& layout, const SumSchedule& schedule, int64_t rows);
   void (*multiply)(const BlockProduct& product);
 };

@@ -26,7 +26,8 @@
 namespace strake::cpu {
 namespace {
 
-#define STRAKE_INLINE __attribute__((always_inline)) inline
+#define STRAKE_INLINE_BODY __attribute__((always_inline))
+#define STRAKE_INLINE STRAKE_INLINE_BODY inline
 
 constexpr int kDirectRows = 8;  // up to here codes are unpacked anew for each tile
 constexpr int kPanelRows = 12;  // two registers a row: 24 of 32
@@ -36,20 +37,25 @@ STRAKE_INLINE __m512i load(const std::byte* from) { return _mm512_loadu_si512(fr
 STRAKE_INLINE void fetch(const std::byte* at) {
   _mm_prefetch(reinterpret_cast<const char*>(at + kAhead), _MM_HINT_T0);
 }
+STRAKE_INLINE __m512i fetch_and_load(const std::byte* from) {
+  fetch(from);
+  return load(from);
+}
 STRAKE_INLINE __m512 dot(__m512 sum, __m512i w, uint32_t pair) {
   return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)_mm512_set1_epi32(static_cast<int>(pair)));
 }
 
 template <int Count, class Body>
 STRAKE_INLINE void unrolled(Body&& body) {
-  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+  [&]<int... I>(std::integer_sequence<int, I...>) STRAKE_INLINE_BODY {
     (body(std::integral_constant<int, I>()), ...);
   }
   (std::make_integer_sequence<int, Count>());
 }
 
-// ---- Codings: a run of codes as bfloat16 pairs, each handed to `use(pair, register)`. The value
-// of a code c is (v - kOffset) * kFactor for the v that is handed out.
+// ---- Codings: a run of codes of each of Blocks blocks, `stride` bytes apart, as bfloat16 pairs:
+// use(block, pair, register). The blocks alternate, since each one's sum is a chain of dependent
+// instructions. The value of a code c is (v - kOffset) * kFactor for the v that is handed out.
 
 // Codes of Bits <= 6 bits stand as the upper bits of the mantissa of 2^Bits: v = 2^Bits + c.
 template <int Bits>
@@ -72,29 +78,35 @@ struct Integers {
     return _mm512_set1_epi16(static_cast<short>(((1 << bits) - 1) << from));
   }
 
-  template <class Use>
-  STRAKE_INLINE void run(const std::byte* at, Use&& use) const {
+  template <int Blocks, class Use>
+  STRAKE_INLINE void run(const std::byte* at, int64_t stride, Use&& use) const {
     const __m512i one = _mm512_set1_epi16(static_cast<short>((127 + Bits) << 7));
-    __m512i words[Bits];
-    unrolled<Bits>([&](auto q) __attribute__((always_inline)) {
-      words[q] = load(at + q * kRegister);
-      fetch(at + q * kRegister);
-      unrolled<F::kPerWord>([&](auto k) __attribute__((always_inline)) {
-        const __m512i field = moved<k * Bits, kPlace>(words[q]);
-        use(q * F::kPerWord + k,
-            _mm512_ternarylogic_epi32(field, mask(kPlace, Bits), one, 0xea));  // a & b | c
+    __m512i words[Bits][Blocks];
+    unrolled<Bits>([&](auto q) STRAKE_INLINE_BODY {
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+        words[q][b] = fetch_and_load(at + b * stride + q * kRegister);
+      });
+      unrolled<F::kPerWord>([&](auto k) STRAKE_INLINE_BODY {
+        unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+          const __m512i field = moved<k * Bits, kPlace>(words[q][b]);
+          use(b, q * F::kPerWord + k,
+              _mm512_ternarylogic_epi32(field, mask(kPlace, Bits), one, 0xea));  // a & b | c
+        });
       });
     });
-    unrolled<16 - F::kWhole>([&](auto rest) __attribute__((always_inline)) {
+    unrolled<16 - F::kWhole>([&](auto rest) STRAKE_INLINE_BODY {
       constexpr int kPair = F::kWhole + rest;
-      __m512i value = one;
-      unrolled<F::kPieces>([&](auto index) __attribute__((always_inline)) {
-        constexpr auto kPiece = F::piece(kPair, index);
-        constexpr int kTo = kPlace + kPiece.code_shift;
-        const __m512i bits = moved<kPiece.word_shift, kTo>(words[kPiece.word]);
-        value = _mm512_ternarylogic_epi32(value, bits, mask(kTo, kPiece.bits), 0xf8);  // a | b & c
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+        __m512i value = one;
+        unrolled<F::kPieces>([&](auto index) STRAKE_INLINE_BODY {
+          constexpr auto kPiece = F::piece(kPair, index);
+          constexpr int kTo = kPlace + kPiece.code_shift;
+          const __m512i bits = moved<kPiece.word_shift, kTo>(words[kPiece.word][b]);
+          value =
+              _mm512_ternarylogic_epi32(value, bits, mask(kTo, kPiece.bits), 0xf8);  // a | b & c
+        });
+        use(b, kPair, value);
       });
-      use(kPair, value);
     });
   }
 };
@@ -116,14 +128,18 @@ struct FourBitTable {
 
   FourBitTable() : table(_mm512_loadu_si512(kTable.data())) {}
 
-  template <class Use>
-  STRAKE_INLINE void run(const std::byte* at, Use&& use) const {
-    unrolled<Run / 8>([&](auto q) __attribute__((always_inline)) {
-      const __m512i words = load(at + q * kRegister);
-      fetch(at + q * kRegister);
-      unrolled<4>([&](auto k) __attribute__((always_inline)) {
-        const __m512i index = k == 0 ? words : _mm512_srli_epi16(words, 4 * k);
-        use(q * 4 + k, _mm512_permutexvar_epi16(index, table));
+  template <int Blocks, class Use>
+  STRAKE_INLINE void run(const std::byte* at, int64_t stride, Use&& use) const {
+    unrolled<Run / 8>([&](auto q) STRAKE_INLINE_BODY {
+      __m512i words[Blocks];
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+        words[b] = fetch_and_load(at + b * stride + q * kRegister);
+      });
+      unrolled<4>([&](auto k) STRAKE_INLINE_BODY {
+        unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+          const __m512i index = k == 0 ? words[b] : _mm512_srli_epi16(words[b], 4 * k);
+          use(b, q * 4 + k, _mm512_permutexvar_epi16(index, table));
+        });
       });
     });
   }
@@ -153,17 +169,21 @@ struct ByteTable {
 
   ByteTable() : low{half(0, 0), half(0, 1)}, high{half(1, 0), half(1, 1)} {}
 
-  template <class Use>
-  STRAKE_INLINE void run(const std::byte* at, Use&& use) const {
+  template <int Blocks, class Use>
+  STRAKE_INLINE void run(const std::byte* at, int64_t stride, Use&& use) const {
     const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
-    unrolled<8>([&](auto q) __attribute__((always_inline)) {
-      const __m512i codes = load(at + q * kRegister);
-      fetch(at + q * kRegister);
-      const __m512i lower = _mm512_permutex2var_epi8(low[0], codes, low[1]);
-      const __m512i upper = _mm512_ternarylogic_epi32(
-          _mm512_permutex2var_epi8(high[0], codes, high[1]), codes, sign, 0xf8);  // a | b & c
-      use(2 * q, _mm512_unpacklo_epi8(lower, upper));
-      use(2 * q + 1, _mm512_unpackhi_epi8(lower, upper));
+    unrolled<8>([&](auto q) STRAKE_INLINE_BODY {
+      __m512i lower[Blocks], upper[Blocks];
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+        const __m512i codes = fetch_and_load(at + b * stride + q * kRegister);
+        lower[b] = _mm512_permutex2var_epi8(low[0], codes, low[1]);
+        upper[b] = _mm512_ternarylogic_epi32(_mm512_permutex2var_epi8(high[0], codes, high[1]),
+                                             codes, sign, 0xf8);  // a | b & c
+        use(b, 2 * q, _mm512_unpacklo_epi8(lower[b], upper[b]));
+      });
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+        use(b, 2 * q + 1, _mm512_unpackhi_epi8(lower[b], upper[b]));
+      });
     });
   }
 };
@@ -235,24 +255,30 @@ struct AffineScales {
   }
 };
 
-// ---- Sources of groups: where the pairs of the next group and its scales come from.
+// ---- Sources of groups: where the pairs of the next group of each block and its scales come from.
 
-// The codes of a block.
-template <class Code, class Scales>
+// The codes of blocks.
+template <class Code, class Scales, int Blocks>
 struct Codes {
+  static constexpr int kBlocks = Blocks;
   static constexpr bool kScaled = true;
   static constexpr bool kBiased = Scales::kBiased;
   Code coding;
   Scales scales;
   const std::byte* at;
+  int64_t stride;
   int64_t line_bytes;
   int64_t group_size;
   int64_t group = 0;
   const std::byte* line = nullptr;
   int64_t in_line = 0;
 
-  Codes(const BlockLayout& layout, const std::byte* block)
-      : scales(layout), at(block), line_bytes(layout.line_bytes), group_size(layout.group_size) {}
+  explicit Codes(const BlockProduct& product)
+      : scales(product.layout),
+        at(product.block),
+        stride(product.stride),
+        line_bytes(product.layout.line_bytes),
+        group_size(product.layout.group_size) {}
 
   template <class Use>
   STRAKE_INLINE void next(Use&& use) {
@@ -260,29 +286,37 @@ struct Codes {
     in_line = group & kMask;
     if (in_line == 0) {
       line = at;
-      fetch(at);
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY { fetch(at + b * stride); });
       at += line_bytes;
     }
-    for (int64_t input = 0; input < group_size; input += Code::kRun) {
-      coding.run(
-          at, [&](int pair, __m512i w)
-                  __attribute__((always_inline)) { use(input / 2 + pair, w); });
+    // Only affine groups are more than one run.
+    const int64_t inputs = kBiased ? group_size : Code::kRun;
+    for (int64_t first = 0; first < inputs / 2; first += Code::kRun / 2) {
+      coding.template run<Blocks>(at, stride, [&](auto b, int pair, __m512i w) STRAKE_INLINE_BODY {
+        use(b, first + pair, w);
+      });
       at += Code::kRunBytes;
     }
     ++group;
   }
-  STRAKE_INLINE __m512 scale() const { return scales.template scale<Code>(line, in_line); }
-  STRAKE_INLINE __m512 bias(__m512 scale) const { return scales.template bias<Code>(line, scale); }
+  STRAKE_INLINE __m512 scale(int block) const {
+    return scales.template scale<Code>(line + block * stride, in_line);
+  }
+  STRAKE_INLINE __m512 bias(int block, __m512 scale) const {
+    return scales.template bias<Code>(line + block * stride, scale);
+  }
 };
 
 enum class PanelKind { kPlain, kScaled, kBiased };
 
-// Pairs as they are: a dense weight's block, or what unpack_panel made of codes.
-template <PanelKind Kind>
+// Pairs as they are: dense weights' blocks, or what unpack_panel made of codes.
+template <PanelKind Kind, int Blocks>
 struct Panel {
+  static constexpr int kBlocks = Blocks;
   static constexpr bool kScaled = Kind != PanelKind::kPlain;
   static constexpr bool kBiased = Kind == PanelKind::kBiased;
   const std::byte* pairs;
+  int64_t stride;
   int64_t group_size;
   const float* scales = nullptr;  // [groups][16]
   const float* biases = nullptr;
@@ -291,15 +325,17 @@ struct Panel {
   STRAKE_INLINE void next(Use&& use) {
 #pragma GCC unroll 4
     for (int64_t pair = 0; pair < group_size / 2; ++pair) {
-      if constexpr (!kScaled) fetch(pairs + pair * kRegister);
-      use(pair, load(pairs + pair * kRegister));
+      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
+        const std::byte* const at = pairs + b * stride + pair * kRegister;
+        use(b, pair, kScaled ? load(at) : fetch_and_load(at));
+      });
     }
     pairs += group_size / 2 * kRegister;
     if constexpr (kScaled) scales += kBlockRows;
     if constexpr (kBiased) biases += kBlockRows;
   }
-  STRAKE_INLINE __m512 scale() const { return _mm512_loadu_ps(scales - kBlockRows); }
-  STRAKE_INLINE __m512 bias(__m512) const { return _mm512_loadu_ps(biases - kBlockRows); }
+  STRAKE_INLINE __m512 scale(int) const { return _mm512_loadu_ps(scales - kBlockRows); }
+  STRAKE_INLINE __m512 bias(int, __m512) const { return _mm512_loadu_ps(biases - kBlockRows); }
 };
 
 // ---- The loop over groups, for all of them.
@@ -314,83 +350,139 @@ struct Progress {
 
 using Steps = std::span<const SumSchedule::Step>;
 
+// A sum is of one row and one block; index m * Blocks + b.
 template <class Source, int Rows>
 void add_groups(Source source, const BlockProduct& product, const Tile& tile, Steps steps,
                 Progress& progress) {
+  constexpr int kBlocks = Source::kBlocks;
+  constexpr int kSums = Rows * kBlocks;
   const int64_t group_size = source.group_size;
   const auto* x = reinterpret_cast<const uint32_t*>(tile.x) + progress.input / 2 * Rows;
   const float* sums = tile.sums + progress.group * Rows;
-  const auto slot = [&](int height) { return progress.stack + height * Rows * kBlockRows; };
+  const auto slot = [&](int height, int sum) STRAKE_INLINE_BODY {
+    return progress.stack + (height * kSums + sum) * kBlockRows;
+  };
+  const auto each = [](auto body) STRAKE_INLINE_BODY { unrolled<kSums>(body); };
   for (const SumSchedule::Step& step : steps) {
-    __m512 total[Rows];
+    __m512 total[kSums];
     if (step.start == SumSchedule::Start::kPush) {
-      for (int m = 0; m < Rows; ++m) total[m] = _mm512_setzero_ps();
+      each([&](auto i) STRAKE_INLINE_BODY { total[i] = _mm512_setzero_ps(); });
       ++progress.height;
     } else {
-      for (int m = 0; m < Rows; ++m)
-        total[m] = _mm512_load_ps(slot(progress.height - 1) + m * kBlockRows);
+      each([&](auto i)
+               STRAKE_INLINE_BODY { total[i] = _mm512_load_ps(slot(progress.height - 1, i)); });
     }
     for (int64_t left = step.inputs; left > 0; left -= group_size) {
-      __m512 sum[Rows];
-      for (int m = 0; m < Rows; ++m) sum[m] = _mm512_setzero_ps();
-      source.next([&](int64_t pair, __m512i w) __attribute__((always_inline)) {
-#pragma GCC unroll 12
-        for (int m = 0; m < Rows; ++m) sum[m] = dot(sum[m], w, x[pair * Rows + m]);
+      __m512 sum[kSums];
+      each([&](auto i) STRAKE_INLINE_BODY { sum[i] = _mm512_setzero_ps(); });
+      source.next([&](auto b, int64_t pair, __m512i w) STRAKE_INLINE_BODY {
+        const uint32_t* const at = x + pair * Rows;
+        unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+          sum[m * kBlocks + b] = dot(sum[m * kBlocks + b], w, at[m]);
+        });
       });
       x += group_size / 2 * Rows;
       if constexpr (Source::kScaled) {
-        const __m512 scale = source.scale();
-        for (int m = 0; m < Rows; ++m) total[m] = _mm512_fmadd_ps(scale, sum[m], total[m]);
-        if constexpr (Source::kBiased) {
-          const __m512 bias = source.bias(scale);
-          for (int m = 0; m < Rows; ++m)
-            total[m] = _mm512_fmadd_ps(bias, _mm512_set1_ps(sums[m]), total[m]);
-          sums += Rows;
-        }
+        unrolled<kBlocks>([&](auto b) STRAKE_INLINE_BODY {
+          const __m512 scale = source.scale(b);
+          unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+            constexpr int i = m * kBlocks + b;
+            total[i] = _mm512_fmadd_ps(scale, sum[i], total[i]);
+          });
+          if constexpr (Source::kBiased) {
+            const __m512 bias = source.bias(b, scale);
+            unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+              constexpr int i = m * kBlocks + b;
+              total[i] = _mm512_fmadd_ps(bias, _mm512_set1_ps(sums[m]), total[i]);
+            });
+          }
+        });
+        if constexpr (Source::kBiased) sums += Rows;
       } else {
-        for (int m = 0; m < Rows; ++m) total[m] = _mm512_add_ps(total[m], sum[m]);
+        each([&](auto i) STRAKE_INLINE_BODY { total[i] = _mm512_add_ps(total[i], sum[i]); });
       }
-      ++progress.group;
     }
     progress.input += step.inputs;
+    progress.group += step.inputs / group_size;
     for (int merge = 0; merge < step.merges; ++merge) {
       --progress.height;
-      for (int m = 0; m < Rows; ++m)
-        total[m] =
-            _mm512_add_ps(_mm512_load_ps(slot(progress.height - 1) + m * kBlockRows), total[m]);
+      each([&](auto i) STRAKE_INLINE_BODY {
+        total[i] = _mm512_add_ps(_mm512_load_ps(slot(progress.height - 1, i)), total[i]);
+      });
     }
     if (step.node < 0) {
-      for (int m = 0; m < Rows; ++m)
-        _mm512_store_ps(slot(progress.height - 1) + m * kBlockRows, total[m]);
+      each([&](auto i)
+               STRAKE_INLINE_BODY { _mm512_store_ps(slot(progress.height - 1, i), total[i]); });
       continue;
     }
     --progress.height;
-    const auto wanted = static_cast<__mmask16>((1u << product.outputs) - 1);
     const __m512 tensor_scale = _mm512_set1_ps(product.layout.tensor_scale);
-    for (int m = 0; m < Rows; ++m)
-      _mm512_mask_storeu_ps(tile.out[m] + step.node * product.node_stride + product.first_output,
-                            wanted, _mm512_mul_ps(total[m], tensor_scale));
+    unrolled<kBlocks>([&](auto b) STRAKE_INLINE_BODY {
+      const int64_t wanted = std::min<int64_t>(kBlockRows, product.outputs - b * kBlockRows);
+      const auto lanes = static_cast<__mmask16>((1u << wanted) - 1);
+      const int64_t at = step.node * product.node_stride + product.first_output + b * kBlockRows;
+      unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+        _mm512_mask_storeu_ps(tile.out[m] + at, lanes,
+                              _mm512_mul_ps(total[m * kBlocks + b], tensor_scale));
+      });
+    });
   }
 }
 
 template <class Source>
 using AddGroups = void (*)(Source, const BlockProduct&, const Tile&, Steps, Progress&);
 
-template <class Source, int Most>
-constexpr auto make_add_groups() {
-  return []<int... I>(std::integer_sequence<int, I...>) {
-    return std::array<AddGroups<Source>, Most>{add_groups<Source, I + 1>...};
-  }
-  (std::make_integer_sequence<int, Most>());
+template <class Source, int Rows>
+void add_all(const Source& source, const BlockProduct& product, const Tile& tile) {
+  Progress progress{reinterpret_cast<float*>(product.scratch)};
+  add_groups<Source, Rows>(source, product, tile, product.schedule.steps, progress);
 }
 
-template <class Source, int Most>
-void add_all(const Source& source, const BlockProduct& product, const Tile& tile) {
-  static constexpr auto kByRows = make_add_groups<Source, Most>();
-  Progress progress{reinterpret_cast<float*>(product.scratch)};
-  kByRows[static_cast<size_t>(tile.rows - 1)](source, product, tile, product.schedule.steps,
-                                              progress);
+// Blocks that are worked on at once: eight chains of sums hide the latency of a dot product.
+constexpr int blocks_at_once(int rows) { return rows <= 2 ? 4 : rows <= 4 ? 2 : 1; }
+
+// `Kernel::run<rows, blocks>` on as many blocks as it takes, or on one after the other.
+template <class Kernel, int Rows>
+void multiply_blocks(const BlockProduct& product, const Tile& tile) {
+  constexpr int kBlocks = blocks_at_once(Rows);
+  if (product.blocks == kBlocks) return Kernel::template run<Rows, kBlocks>(product, tile);
+  for (int i = 0; i < product.blocks; ++i) {
+    BlockProduct one = product;
+    one.block += i * product.stride;
+    one.blocks = 1;
+    one.first_output += i * kBlockRows;
+    one.outputs -= i * kBlockRows;
+    Kernel::template run<Rows, 1>(one, tile);
+  }
 }
+
+template <class Kernel, int Most>
+void multiply_tile(const BlockProduct& product, const Tile& tile) {
+  using MultiplyBlocks = void (*)(const BlockProduct&, const Tile&);
+  static constexpr auto kByRows = []<int... I>(std::integer_sequence<int, I...>) {
+    return std::array<MultiplyBlocks, Most>{multiply_blocks<Kernel, I + 1>...};
+  }
+  (std::make_integer_sequence<int, Most>());
+  kByRows[static_cast<size_t>(tile.rows - 1)](product, tile);
+}
+
+template <class Code, class Scales>
+struct CodesKernel {
+  template <int Rows, int Blocks>
+  static void run(const BlockProduct& product, const Tile& tile) {
+    using Source = Codes<Code, Scales, Blocks>;
+    add_all<Source, Rows>(Source(product), product, tile);
+  }
+};
+
+struct DenseKernel {
+  template <int Rows, int Blocks>
+  static void run(const BlockProduct& product, const Tile& tile) {
+    using Source = Panel<PanelKind::kPlain, Blocks>;
+    add_all<Source, Rows>(Source{product.block, product.stride, product.schedule.unit}, product,
+                          tile);
+  }
+};
 
 // ---- Panels
 
@@ -400,16 +492,16 @@ constexpr int64_t kPanelScaleBytes = kPanelGroups * kBlockRows * 4;
 
 // Unpacks the next `groups` groups.
 template <class Code, class Scales>
-void unpack_panel(Codes<Code, Scales>& codes, int64_t groups, std::byte* pairs, float* scales,
+void unpack_panel(Codes<Code, Scales, 1>& codes, int64_t groups, std::byte* pairs, float* scales,
                   float* biases) {
   for (int64_t group = 0; group < groups; ++group) {
-    codes.next([&](int64_t pair, __m512i w) __attribute__((always_inline)) {
-      _mm512_store_si512(pairs + pair * kRegister, w);
-    });
+    codes.next([&](auto, int64_t pair, __m512i w)
+                   STRAKE_INLINE_BODY { _mm512_store_si512(pairs + pair * kRegister, w); });
     pairs += codes.group_size / 2 * kRegister;
-    const __m512 scale = codes.scale();
+    const __m512 scale = codes.scale(0);
     _mm512_store_ps(scales + group * kBlockRows, scale);
-    if constexpr (Scales::kBiased) _mm512_store_ps(biases + group * kBlockRows, codes.bias(scale));
+    if constexpr (Scales::kBiased)
+      _mm512_store_ps(biases + group * kBlockRows, codes.bias(0, scale));
   }
 }
 
@@ -423,13 +515,18 @@ Steps next_chunk(Steps steps) {
 
 template <class Code, class Scales>
 void multiply_panels(const BlockProduct& product) {
-  using Source = Panel<Scales::kBiased ? PanelKind::kBiased : PanelKind::kScaled>;
-  static constexpr auto kByRows = make_add_groups<Source, kPanelRows>();
-  Codes<Code, Scales> codes(product.layout, product.block);
+  using Source = Panel<Scales::kBiased ? PanelKind::kBiased : PanelKind::kScaled, 1>;
+  using AddGroups = void (*)(Source, const BlockProduct&, const Tile&, Steps, Progress&);
+  static constexpr auto kByRows = []<int... I>(std::integer_sequence<int, I...>) {
+    return std::array<AddGroups, kPanelRows>{add_groups<Source, I + 1>...};
+  }
+  (std::make_integer_sequence<int, kPanelRows>());
+  Codes<Code, Scales, 1> codes(product);
   std::byte* const pairs = product.scratch;
   auto* const scales = reinterpret_cast<float*>(pairs + kPanelBytes);
   auto* const biases = reinterpret_cast<float*>(pairs + kPanelBytes + kPanelScaleBytes);
-  std::byte* const stacks = pairs + kPanelBytes + 2 * kPanelScaleBytes;
+  auto* const stacks =
+      reinterpret_cast<float*>(pairs + kPanelBytes + 2 * kPanelScaleBytes);  // [rows][depth][16]
   Progress reached{nullptr};
   for (Steps rest = product.schedule.steps; !rest.empty();) {
     const Steps steps = next_chunk(rest);
@@ -441,9 +538,9 @@ void multiply_panels(const BlockProduct& product) {
     int64_t row = 0;
     for (const Tile& tile : product.tiles) {
       progress = reached;
-      progress.stack = reinterpret_cast<float*>(stacks) + row * product.schedule.depth * kBlockRows;
-      kByRows[static_cast<size_t>(tile.rows - 1)](Source{pairs, codes.group_size, scales, biases},
-                                                  product, tile, steps, progress);
+      progress.stack = stacks + row * product.schedule.depth * kBlockRows;
+      kByRows[static_cast<size_t>(tile.rows - 1)](
+          Source{pairs, 0, codes.group_size, scales, biases}, product, tile, steps, progress);
       row += tile.rows;
     }
     reached = progress;
@@ -453,21 +550,19 @@ void multiply_panels(const BlockProduct& product) {
 template <class Code, class Scales>
 void multiply(const BlockProduct& product) {
   if (product.tiles.size() == 1 && product.tiles[0].rows <= kDirectRows)
-    add_all<Codes<Code, Scales>, kDirectRows>({product.layout, product.block}, product,
-                                              product.tiles[0]);
+    multiply_tile<CodesKernel<Code, Scales>, kDirectRows>(product, product.tiles[0]);
   else
     multiply_panels<Code, Scales>(product);
 }
 
 void multiply_dense(const BlockProduct& product) {
-  for (const Tile& tile : product.tiles)
-    add_all<Panel<PanelKind::kPlain>, kPanelRows>({product.block, product.schedule.unit}, product,
-                                                  tile);
+  for (const Tile& tile : product.tiles) multiply_tile<DenseKernel, kPanelRows>(product, tile);
 }
 
 size_t scratch_bytes(const BlockLayout&, const SumSchedule& schedule, int64_t rows) {
   return static_cast<size_t>(kPanelBytes + 2 * kPanelScaleBytes +
-                             schedule.depth * rows * kBlockRows * 4);
+                             schedule.depth * std::max<int64_t>(rows, kDirectRows) * kBlockRows *
+                                 4);
 }
 
 using Multiply = void (*)(const BlockProduct&);
@@ -504,8 +599,8 @@ void multiply_any(const BlockProduct& product) { find_multiply(product.layout)(p
 }  // namespace
 
 const ProductKernels& avx512_bf16_kernels() {
-  static constexpr ProductKernels kKernels{DType::kBF16, kDirectRows, kPanelRows, scratch_bytes,
-                                           multiply_any};
+  static constexpr ProductKernels kKernels{DType::kBF16,   kDirectRows,   kPanelRows,
+                                           blocks_at_once, scratch_bytes, multiply_any};
   return kKernels;
 }
 

@@ -257,7 +257,7 @@ void add_products(const float* x, const float* values, int64_t inputs, float* su
 
 using AddProducts = void (*)(const float*, const float*, int64_t, float*);
 
-void multiply(const BlockProduct& product) {
+void multiply_block(const BlockProduct& product) {
   static constexpr AddProducts kByRows[kTileRows] = {add_products<1>, add_products<2>,
                                                      add_products<3>, add_products<4>,
                                                      add_products<5>, add_products<6>};
@@ -291,9 +291,20 @@ void multiply(const BlockProduct& product) {
     const float* sum = top;
     for (const Tile& tile : product.tiles)
       for (int m = 0; m < tile.rows; ++m, sum += kBlockRows)
-        std::copy_n(sum, product.outputs,
+        std::copy_n(sum, std::min<int64_t>(product.outputs, kBlockRows),
                     tile.out[m] + step.node * product.node_stride + product.first_output);
     top -= level;
+  }
+}
+
+void multiply(const BlockProduct& product) {
+  for (int i = 0; i < product.blocks; ++i) {
+    BlockProduct one = product;
+    one.block += i * product.stride;
+    one.blocks = 1;
+    one.first_output += i * kBlockRows;
+    one.outputs -= i * kBlockRows;
+    multiply_block(one);
   }
 }
 
@@ -311,5 +322,6 @@ void unpack_row(const BlockLayout& layout, const std::byte* block, int row, floa
   }
 }
 
-constexpr FloatKernels kKernels{{DType::kF32, kTileRows, kTileRows, scratch_bytes, multiply},
-                                unpack_row};
+constexpr FloatKernels kKernels{
+    {DType::kF32, kTileRows, kTileRows, [](int) { return 1; }, scratch_bytes, multiply},
+    unpack_row};
