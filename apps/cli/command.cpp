@@ -21,7 +21,7 @@ Shares RunOptions::shares(int group_size) const {
 }
 
 SessionOptions RunOptions::session(int group_size) const {
-  SessionOptions session{model, device, threads, std::nullopt};
+  SessionOptions session{model, device, threads, path};
   if (threads == 0)
     session.threads =
         std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / group_size);
@@ -57,6 +57,10 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command.add_option("--device", options.device, "Where to compute: cpu")->capture_default_str();
+  command
+      .add_option("--path", options.path,
+                  "Instruction path (default: the fastest that all ranks have)")
+      ->type_name("NAME");
   command
       .add_option("--activations", options.activations,
                   "Rounding of activations: bfloat16, float32 or auto (float32 for unquantized "
@@ -98,7 +102,7 @@ int run_on_ranks(const RunOptions& options, const Arguments& arguments,
   const bool launched = is_launched_rank();
   if (!launched) {
     const int ranks = options.ranks == 0 ? 1 : options.ranks;
-    make_backend(options.device, {});
+    make_backend(options.device, {.path = options.path});
     make_plan(options.model, options.shares(ranks));
     if (ranks > 1) {
       LaunchOptions launch = options.launch;

@@ -27,6 +27,7 @@ struct RunOptions {
   std::string share;  // "2,1"; empty: equal
   int threads = 0;    // a rank; 0: the machine's processors divided by the ranks
   std::string device = "cpu";
+  std::string path;  // empty: the fastest that all ranks have
   std::string activations = "auto";
   double deadline_seconds = 30;
   bool json = false;

@@ -65,6 +65,7 @@ void report(const GenerateOptions& options, const GenerationResult& result, cons
                 {"prompt_tokens", result.prompt_tokens},
                 {"prefill_tokens_per_second", prefill},
                 {"decode_tokens_per_second", decode},
+                {"path", session.path()},
                 {"ranks", session.bytes_per_rank().size()},
                 {"bytes_per_rank", session.bytes_per_rank()},
                 {"logits_hash", format_hash(result.logits_hash)}});

@@ -1,6 +1,7 @@
 #include "engine/session.h"
 
 #include "base/fail.h"
+#include "engine/paths.h"
 
 namespace strake {
 namespace {
@@ -18,7 +19,9 @@ std::vector<int32_t> read_stop_tokens(const Checkpoint& checkpoint) {
 
 Session::Session(Group& group, const Shares& shares, const SessionOptions& options)
     : checkpoint_(Checkpoint::open(options.model)),
-      backend_(make_backend(options.device, {.threads = options.threads})),
+      backend_(make_backend(options.device,
+                            {.threads = options.threads,
+                             .path = agree_on_path(group, options.device, options.path)})),
       context_{*backend_, group,
                options.activations.value_or(checkpoint_.quantization().global() ? DType::kBF16
                                                                                 : DType::kF32)},
@@ -28,7 +31,9 @@ Session::Session(Group& group, const Shares& shares, const SessionOptions& optio
     fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),
          shares.ranks());
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
-  const LayerLoader loader(checkpoint_, shares, group.rank(), [&] { group.barrier(); });
+  const LayerLoader loader(checkpoint_, shares, group.rank(),
+                           {.prepare = [&](Weight w) { return backend_->prepare(std::move(w)); },
+                            .after_each = [&] { group.barrier(); }});
   model_ = load_model(checkpoint_, loader);
   int64_t bytes = 0;
   for (const LoadedModule& module : loader.modules()) bytes += module.bytes;

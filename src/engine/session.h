@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "models/model.h"
@@ -17,6 +18,7 @@ struct SessionOptions {
   std::filesystem::path model;
   std::string device = "cpu";
   int threads = 1;
+  std::string path = {};  // instruction path; empty: the fastest that all ranks have
   // By default bfloat16 for quantized checkpoints and float32 for others, whose weights are worth
   // it.
   std::optional<DType> activations = {};
@@ -30,6 +32,8 @@ class Session {
 
   Context& context() { return context_; }
   const Model& model() const { return *model_; }
+  // The instruction path that all ranks agreed on.
+  std::string_view path() const { return backend_->path(); }
   const Checkpoint& checkpoint() const { return checkpoint_; }
   SequenceCache make_cache(int64_t capacity) const {
     return model_->make_cache(capacity, context_.activations);

@@ -4,10 +4,9 @@
 
 namespace strake {
 
-LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank,
-                         std::function<void()> after_each)
+LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank, LoadHooks hooks)
     : state_(std::make_shared<State>(
-          State{checkpoint, std::move(shares), rank, std::move(after_each), {}})) {}
+          State{checkpoint, std::move(shares), rank, std::move(hooks), {}})) {}
 
 LayerLoader::LayerLoader(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -22,7 +21,7 @@ int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
 
 void LayerLoader::loaded(LoadedModule module) {
   state_->modules.push_back(std::move(module));
-  state_->after_each();
+  state_->hooks.after_each();
 }
 
 Cut LayerLoader::cut(int axis, const Partition& partition) const {
@@ -44,7 +43,8 @@ Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const 
   auto offset = this->bias(name, outputs.extent(), rows, bias);
   loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kAllToSharded, outputs,
           weight.nbytes() + (offset ? offset->nbytes() : 0)});
-  return Linear::all_to_sharded(std::move(weight), std::move(offset), outputs);
+  return Linear::all_to_sharded(state_->hooks.prepare(std::move(weight)), std::move(offset),
+                                outputs);
 }
 
 Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs,
@@ -55,7 +55,8 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
   auto offset = this->bias(name, outputs, std::nullopt, bias);
   loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kShardedToAll,
           partition, weight.nbytes() + (offset ? offset->nbytes() : 0)});
-  return Linear::sharded_to_all(std::move(weight), std::move(offset), inputs, std::move(partition));
+  return Linear::sharded_to_all(state_->hooks.prepare(std::move(weight)), std::move(offset), inputs,
+                                std::move(partition));
 }
 
 Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width) {
@@ -68,7 +69,7 @@ Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int6
           Sharding::kAllToSharded,
           partition,
           rows.nbytes()});
-  return {std::move(rows), std::move(partition)};
+  return {state_->hooks.prepare(std::move(rows)), std::move(partition)};
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps) {

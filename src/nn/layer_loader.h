@@ -30,16 +30,20 @@ struct LoadedModule {
   std::optional<Format> format;
   Sharding sharding;
   std::optional<Partition> partition;  // of the rows or columns; nothing where replicated
-  int64_t bytes;                       // on this rank
+  int64_t bytes;                       // on this rank, as the checkpoint stores them
+};
+
+// What is done beside reading. A plan does neither.
+struct LoadHooks {
+  std::function<Weight(Weight)> prepare = [](Weight w) { return w; };  // each weight, once read
+  std::function<void()> after_each = [] {};                            // module loaded
 };
 
 // Names layers by their path and reads this rank's part of each. A model's constructor is a list
 // of these calls; run on a checkpoint without bytes (Device::meta()), the same list is the plan.
 class LayerLoader {
  public:
-  // `after_each` is called when a module has been loaded.
-  LayerLoader(
-      Checkpoint& checkpoint, Shares shares, int rank, std::function<void()> after_each = [] {});
+  LayerLoader(Checkpoint& checkpoint, Shares shares, int rank, LoadHooks hooks = {});
 
   // The same loader with a longer path.
   LayerLoader at(std::string_view child) const;
@@ -70,7 +74,7 @@ class LayerLoader {
     Checkpoint& checkpoint;
     Shares shares;
     int rank;
-    std::function<void()> after_each;
+    LoadHooks hooks;
     std::vector<LoadedModule> modules;
   };
   LayerLoader(std::shared_ptr<State> state, std::string prefix);
