@@ -1,6 +1,9 @@
 // Products and look-ups of every kind of weight, against float64.
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "strake/base/error.h"
 #include "strake/ops/backend.h"
 #include "support/bits.h"
 #include "support/weights.h"
@@ -52,6 +55,57 @@ TEST(Matmul, EachElementIsComputedByItself) {
       for (const int64_t n : {0, 8, 16})
         EXPECT_TRUE(same_bits(one->matmul(x.slice(0, m, m + 1), w.slice(0, n, n + 1), tree),
                               y.slice(0, m, m + 1).slice(1, n, n + 1)));
+  }
+}
+
+// Rows, outputs and inputs of every size that kernels treat differently: one row, a tile, several
+// tiles; parts of a block, several blocks; parts of a line of scales, a tree of several leaves.
+TEST(Matmul, IsRightOnEveryPathAndTheSameForPreparedWeights) {
+  uint64_t seed = 0;
+  for (const std::string_view path : backend_paths("cpu")) {
+    const auto backend = make_backend("cpu", {.threads = 2, .path = std::string(path)});
+    ASSERT_EQ(backend->path(), path);
+    for (const WeightKind& kind : all_weight_kinds())
+      for (const int64_t out : {1, 16, 70})
+        for (const int64_t groups : {1, 5, 9}) {
+          const int64_t in = groups * kind.group();
+          ++seed;
+          const Weight w = kind.make(seed, {out, in});
+          const Weight prepared = backend->prepare(w);
+          EXPECT_EQ(prepared.shape(), w.shape());
+          EXPECT_EQ(prepared.format(), w.format());
+          const int64_t cuts[] = {0, in / kind.group() / 2 * kind.group(), in};
+          const SumTree tree = groups == 1 ? SumTree::whole(in) : SumTree(cuts);
+          const Tensor all = random_weight(seed + 1000, {29, in});
+          for (const DType dtype : kFloating) {
+            SCOPED_TRACE(testing::Message() << path << ", " << kind.name << ", " << out << "x" << in
+                                            << ", " << to_string(dtype));
+            const Tensor x = all.to(dtype);
+            const Tensor y = backend->matmul(x, prepared, tree);
+            ASSERT_NO_FATAL_FAILURE(expect_product(y, x, values_of(w)));
+            for (const int64_t rows : {1, 2, 3, 8, 9, 13}) {
+              const Tensor part = x.slice(0, 29 - rows, 29);
+              EXPECT_TRUE(same_bits(backend->matmul(part, w, tree), y.slice(0, 29 - rows, 29)))
+                  << rows;
+            }
+          }
+        }
+  }
+}
+
+TEST(Matmul, RefusesToSlicePreparedWeights) {
+  const auto backend = make_backend("cpu", {});
+  const Weight w = backend->prepare(all_weight_kinds().front().make(1, {4, 128}));
+  EXPECT_THROW(w.slice(0, 0, 2), Error);
+}
+
+TEST(Matmul, NamesThePathsThatThereAre) {
+  try {
+    make_backend("cpu", {.path = "abacus"});
+    FAIL() << "made a backend of an unknown path";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_NE(std::string(error.what()).find("portable"), std::string::npos) << error.what();
   }
 }
 

@@ -35,7 +35,8 @@ void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& sch
     most_blocks =
         std::max<int64_t>(most_blocks, kernels.blocks_at_once(static_cast<int>(rows_of(product))));
   }
-  const size_t room = (static_cast<size_t>(most_blocks) * blocks.room_bytes() + 63) / 64 * 64;
+  const size_t room =
+      (static_cast<size_t>(most_blocks) * blocks.room_bytes() + kReadBeyond + 63) / 64 * 64;
   const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), schedule, most_rows);
   pool.for_ranges(std::ssize(products) * per_matrix, [&](int64_t begin, int64_t end) {
     std::byte* const scratch = thread_scratch(bytes);
@@ -108,7 +109,7 @@ Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(ids.size()), width});
   if (y.elements() == 0) return y;
   const Blocks blocks(w);
-  std::byte* const room = thread_scratch(blocks.room_bytes());
+  std::byte* const room = thread_scratch(blocks.room_bytes() + kReadBeyond);
   float* const result = y.mutable_data<float>().data();
   for (size_t i = 0; i < ids.size(); ++i)
     unpack_row(path_, blocks.layout(), blocks.get(0, ids[i] / kBlockRows, 1, room),

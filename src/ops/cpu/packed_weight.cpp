@@ -33,8 +33,9 @@ PackedWeight::PackedWeight(const Weight& weight, ThreadPool& pool)
     : shape_(weight.shape()),
       format_(weight.format()),
       layout_(BlockLayout::of(weight)),
-      bytes_(Tensor::empty(DType::kU8,
-                           {matrices_of(shape_) * blocks_of(shape_[-2]) * layout_.block_bytes()})) {
+      bytes_(Tensor::empty(
+          DType::kU8,
+          {matrices_of(shape_) * blocks_of(shape_[-2]) * layout_.block_bytes() + kReadBeyond})) {
   const int64_t per_matrix = blocks_of(shape_[-2]);
   std::byte* const bytes = bytes_.mutable_bytes().data();
   pool.for_ranges(matrices_of(shape_) * per_matrix, [&](int64_t begin, int64_t end) {

@@ -31,19 +31,15 @@ namespace {
 
 constexpr int kDirectRows = 8;  // up to here codes are unpacked anew for each tile
 constexpr int kPanelRows = 12;  // two registers a row: 24 of 32
-constexpr int kAhead = 2048;    // bytes that codes are fetched ahead of their use
 
 STRAKE_INLINE __m512i load(const std::byte* from) { return _mm512_loadu_si512(from); }
-STRAKE_INLINE void fetch(const std::byte* at) {
-  _mm_prefetch(reinterpret_cast<const char*>(at + kAhead), _MM_HINT_T0);
-}
-STRAKE_INLINE __m512i fetch_and_load(const std::byte* from) {
-  fetch(from);
-  return load(from);
-}
 STRAKE_INLINE __m512 dot(__m512 sum, __m512i w, uint32_t pair) {
   return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)_mm512_set1_epi32(static_cast<int>(pair)));
 }
+
+// A point that the value is computed by: without such, the compiler may gather the loads of a whole
+// run first and spill them.
+STRAKE_INLINE void pin(__m512& value) { asm volatile("" : "+v"(value)); }
 
 template <int Count, class Body>
 STRAKE_INLINE void unrolled(Body&& body) {
@@ -57,15 +53,19 @@ STRAKE_INLINE void unrolled(Body&& body) {
 // use(block, pair, register). The blocks alternate, since each one's sum is a chain of dependent
 // instructions. The value of a code c is (v - kOffset) * kFactor for the v that is handed out.
 
-// Codes of Bits <= 6 bits stand as the upper bits of the mantissa of 2^Bits: v = 2^Bits + c.
+// Codes of Bits <= 6 bits become a part of the mantissa of a power of two, where one field of each
+// word or byte lies already: v = kOffset + c. The smaller that offset, the less is lost when its
+// share is subtracted from the sum. Where a field ends with the first byte of its word, a load from
+// one byte on saves the shift to the second.
 template <int Bits>
 struct Integers {
   static constexpr int kRun = 32;
   static constexpr int kRunBytes = Bits * kRegister;
-  static constexpr float kOffset = 1 << Bits;
+  static constexpr int kPlace = Bits == 2 ? 4 : Bits == 3 ? 3 : 0;  // of a code's lowest bit
+  static constexpr float kOffset = 128 >> kPlace;
   static constexpr float kFactor = 1.0f;
   using F = Fields<Bits>;
-  static constexpr int kPlace = 7 - Bits;  // lowest bit of the code in the mantissa
+  static constexpr bool kByByte = 8 % Bits == 0;
 
   // Bits [from, from + count) of each word, moved to bit `to`.
   template <int From, int To>
@@ -80,15 +80,18 @@ struct Integers {
 
   template <int Blocks, class Use>
   STRAKE_INLINE void run(const std::byte* at, int64_t stride, Use&& use) const {
-    const __m512i one = _mm512_set1_epi16(static_cast<short>((127 + Bits) << 7));
+    const __m512i one = _mm512_set1_epi16(static_cast<short>((134 - kPlace) << 7));
     __m512i words[Bits][Blocks];
     unrolled<Bits>([&](auto q) STRAKE_INLINE_BODY {
-      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
-        words[q][b] = fetch_and_load(at + b * stride + q * kRegister);
-      });
+      unrolled<Blocks>(
+          [&](auto b) STRAKE_INLINE_BODY { words[q][b] = load(at + b * stride + q * kRegister); });
       unrolled<F::kPerWord>([&](auto k) STRAKE_INLINE_BODY {
+        constexpr int kBit = k * Bits;
         unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
-          const __m512i field = moved<k * Bits, kPlace>(words[q][b]);
+          const __m512i field =
+              kByByte && kBit >= 8
+                  ? moved<kBit % 8, kPlace>(load(at + b * stride + q * kRegister + 1))
+                  : moved<kBit, kPlace>(words[q][b]);
           use(b, q * F::kPerWord + k,
               _mm512_ternarylogic_epi32(field, mask(kPlace, Bits), one, 0xea));  // a & b | c
         });
@@ -131,13 +134,15 @@ struct FourBitTable {
   template <int Blocks, class Use>
   STRAKE_INLINE void run(const std::byte* at, int64_t stride, Use&& use) const {
     unrolled<Run / 8>([&](auto q) STRAKE_INLINE_BODY {
-      __m512i words[Blocks];
+      __m512i words[2][Blocks];
       unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
-        words[b] = fetch_and_load(at + b * stride + q * kRegister);
+        words[0][b] = load(at + b * stride + q * kRegister);
+        words[1][b] = load(at + b * stride + q * kRegister + 1);  // the words' second bytes
       });
       unrolled<4>([&](auto k) STRAKE_INLINE_BODY {
         unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
-          const __m512i index = k == 0 ? words[b] : _mm512_srli_epi16(words[b], 4 * k);
+          const __m512i word = words[k / 2][b];
+          const __m512i index = k % 2 == 0 ? word : _mm512_srli_epi16(word, 4);
           use(b, q * 4 + k, _mm512_permutexvar_epi16(index, table));
         });
       });
@@ -175,7 +180,7 @@ struct ByteTable {
     unrolled<8>([&](auto q) STRAKE_INLINE_BODY {
       __m512i lower[Blocks], upper[Blocks];
       unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
-        const __m512i codes = fetch_and_load(at + b * stride + q * kRegister);
+        const __m512i codes = load(at + b * stride + q * kRegister);
         lower[b] = _mm512_permutex2var_epi8(low[0], codes, low[1]);
         upper[b] = _mm512_ternarylogic_epi32(_mm512_permutex2var_epi8(high[0], codes, high[1]),
                                              codes, sign, 0xf8);  // a | b & c
@@ -286,7 +291,6 @@ struct Codes {
     in_line = group & kMask;
     if (in_line == 0) {
       line = at;
-      unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY { fetch(at + b * stride); });
       at += line_bytes;
     }
     // Only affine groups are more than one run.
@@ -327,7 +331,7 @@ struct Panel {
     for (int64_t pair = 0; pair < group_size / 2; ++pair) {
       unrolled<Blocks>([&](auto b) STRAKE_INLINE_BODY {
         const std::byte* const at = pairs + b * stride + pair * kRegister;
-        use(b, pair, kScaled ? load(at) : fetch_and_load(at));
+        use(b, pair, load(at));
       });
     }
     pairs += group_size / 2 * kRegister;
@@ -378,7 +382,9 @@ void add_groups(Source source, const BlockProduct& product, const Tile& tile, St
       source.next([&](auto b, int64_t pair, __m512i w) STRAKE_INLINE_BODY {
         const uint32_t* const at = x + pair * Rows;
         unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
-          sum[m * kBlocks + b] = dot(sum[m * kBlocks + b], w, at[m]);
+          constexpr int i = m * kBlocks + b;
+          sum[i] = dot(sum[i], w, at[m]);
+          pin(sum[i]);
         });
       });
       x += group_size / 2 * Rows;
