@@ -1,0 +1,125 @@
+// Norms, rotary embedding, activations and sums. Included after lane_vectors.inl.
+
+template <class T>
+void widen(const void* from, int64_t count, float* out) {
+  const auto* const x = static_cast<const T*>(from);
+  each_vector(
+      count, [&](int64_t i) { store(load(x + i), out + i); },
+      [&](int64_t i, int64_t n) { store_some(load_some(x + i, n), n, out + i); });
+}
+
+// Sum of squares: element i in lane i mod (4 * kWidth), in ascending order.
+float sum_of_squares(const float* x, int64_t count) {
+  constexpr int kChains = 4;
+  Floats sums[kChains] = {};
+  int64_t i = 0;
+  for (; i + kChains * kWidth <= count; i += kChains * kWidth)
+    for (int chain = 0; chain < kChains; ++chain) {
+      const Floats v = load(x + i + chain * kWidth);
+      sums[chain] = multiply_add(v, v, sums[chain]);
+    }
+  for (int chain = 0; i < count; ++chain, i += kWidth) {
+    const Floats v = i + kWidth <= count ? load(x + i) : load_some(x + i, count - i);
+    sums[chain] = multiply_add(v, v, sums[chain]);
+  }
+  return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+template <class T>
+void rms_norm(const float* x, const float* weight, int64_t width, float eps, void* out) {
+  auto* const y = static_cast<T*>(out);
+  const float mean = sum_of_squares(x, width) / static_cast<float>(width);
+  const float factor = 1.0f / std::sqrt(mean + eps);
+  each_vector(
+      width, [&](int64_t i) { store(load(x + i) * factor * load(weight + i), y + i); },
+      [&](int64_t i, int64_t n) {
+        store_some(load_some(x + i, n) * factor * load_some(weight + i, n), n, y + i);
+      });
+}
+
+struct Turned {
+  Floats a;
+  Floats b;
+};
+STRAKE_INLINE Turned turned(Floats a, Floats b, Floats cosine, Floats sine) {
+  return {a * cosine - b * sine, b * cosine + a * sine};
+}
+
+template <class T>
+void turn_halves(void* x, int64_t pairs, const float* cosines, const float* sines) {
+  auto* const first = static_cast<T*>(x);
+  T* const second = first + pairs;
+  each_vector(
+      pairs,
+      [&](int64_t i) {
+        const Turned pair =
+            turned(load(first + i), load(second + i), load(cosines + i), load(sines + i));
+        store(pair.a, first + i);
+        store(pair.b, second + i);
+      },
+      [&](int64_t i, int64_t n) {
+        const Turned pair = turned(load_some(first + i, n), load_some(second + i, n),
+                                   load_some(cosines + i, n), load_some(sines + i, n));
+        store_some(pair.a, n, first + i);
+        store_some(pair.b, n, second + i);
+      });
+}
+
+template <class T>
+STRAKE_INLINE void turn_vectors(T* x, Floats cosine, Floats sine) {
+  const Floats low = load(x), high = load(x + kWidth);
+  const Turned pair = turned(every_other<0>(low, high), every_other<1>(low, high), cosine, sine);
+  store(interleaved<false>(pair.a, pair.b), x);
+  store(interleaved<true>(pair.a, pair.b), x + kWidth);
+}
+
+template <class T>
+void turn_adjacent(void* x, int64_t pairs, const float* cosines, const float* sines) {
+  auto* const data = static_cast<T*>(x);
+  each_vector(
+      pairs, [&](int64_t i) { turn_vectors(data + 2 * i, load(cosines + i), load(sines + i)); },
+      [&](int64_t i, int64_t n) {
+        T both[2 * kWidth] = {};
+        std::copy_n(data + 2 * i, 2 * n, both);
+        turn_vectors(both, load_some(cosines + i, n), load_some(sines + i, n));
+        std::copy_n(both, 2 * n, data + 2 * i);
+      });
+}
+
+// x / (1 + exp(-x)) * up, from exp(-|x|), which does not overflow.
+STRAKE_INLINE Floats gated(Floats x, Floats up) {
+  const Floats e = exp_nonpositive(x < 0.0f ? x : -x);
+  return (x < 0.0f ? x * e : x) / (1.0f + e) * up;
+}
+
+template <class T>
+void swiglu(const void* gate, const void* up, int64_t count, void* out) {
+  const auto* const g = static_cast<const T*>(gate);
+  const auto* const u = static_cast<const T*>(up);
+  auto* const y = static_cast<T*>(out);
+  each_vector(
+      count, [&](int64_t i) { store(gated(load(g + i), load(u + i)), y + i); },
+      [&](int64_t i, int64_t n) {
+        store_some(gated(load_some(g + i, n), load_some(u + i, n)), n, y + i);
+      });
+}
+
+void add(const float* x, const float* y, int64_t count, float* out) {
+  each_vector(
+      count, [&](int64_t i) { store(load(x + i) + load(y + i), out + i); },
+      [&](int64_t i, int64_t n) {
+        store_some(load_some(x + i, n) + load_some(y + i, n), n, out + i);
+      });
+}
+
+void exp_all(const float* x, int64_t count, float* out) {
+  each_vector(
+      count, [&](int64_t i) { store(exp_nonpositive(load(x + i)), out + i); },
+      [&](int64_t i, int64_t n) { store_some(exp_nonpositive(load_some(x + i, n)), n, out + i); });
+}
+
+template <class T>
+constexpr TypedLaneKernels kTyped{attend<T>,      finish<T>,        widen<T>, rms_norm<T>,
+                                  turn_halves<T>, turn_adjacent<T>, swiglu<T>};
+
+constexpr LaneKernels kKernels{kTyped<float>, kTyped<F16>, kTyped<Bf16>, merge, add, exp_all};
