@@ -13,7 +13,7 @@ constexpr float kLowest = -std::numeric_limits<float>::max();
 
 // What one 32-bit lane of a transposed key holds: an element as float32, or a pair of bfloat16
 // elements where the path has their dot product.
-#if defined(__AVX512BF16__)
+#if STRAKE_LANES == 16
 template <class T>
 constexpr bool kPairs = std::is_same_v<T, Bf16>;
 #else
@@ -46,7 +46,7 @@ STRAKE_INLINE Floats load_units(const T* from, int64_t count) {
 // sum + a * b for each lane's unit.
 template <class T>
 STRAKE_INLINE Floats add_units(Floats a, Floats b, Floats sum) {
-#if defined(__AVX512BF16__)
+#if STRAKE_LANES == 16
   if constexpr (kPairs<T>) return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #endif
   return multiply_add(a, b, sum);
@@ -98,12 +98,11 @@ void place_keys(const CachedHead& head, int64_t first, Span seen, int64_t groups
     }
     for (int64_t at = 0; at < head.width; at += kElements) {
       Floats square[kWidth];
-      unrolled<kWidth>([&](auto i) __attribute__((always_inline)) {
-        square[i] = load_units(rows[i] + at, head.width - at);
-      });
+#pragma GCC unroll 16
+      for (int i = 0; i < kWidth; ++i) square[i] = load_units(rows[i] + at, head.width - at);
       transpose(square);
-      unrolled<kWidth>([&](auto i)
-                           __attribute__((always_inline)) { store(square[i], to + i * kWidth); });
+#pragma GCC unroll 16
+      for (int i = 0; i < kWidth; ++i) store(square[i], to + i * kWidth);
       to += kWidth * kWidth;
     }
   }
@@ -127,17 +126,19 @@ void score(const ScoreTile& tile) {
     Floats sums[Rows][2] = {};
     for (int64_t unit = 0; unit < tile.units; ++unit) {
       const Floats a = load(low + unit * kWidth), b = load(high + unit * kWidth);
-      unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) {
         const Floats q = splat(tile.queries[r * tile.stride + unit]);
         sums[r][0] = add_units<T>(a, q, sums[r][0]);
         sums[r][1] = add_units<T>(b, q, sums[r][1]);
-      });
+      }
     }
-    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
       float* const to = tile.scores + r * kBlockKeys + group * kWidth;
       store(sums[r][0] * tile.scale, to);
       store(sums[r][1] * tile.scale, to + kWidth);
-    });
+    }
   }
 }
 
@@ -157,9 +158,9 @@ void soften(float* scores, Span seen, int64_t groups, int64_t value_width, float
       s = position < static_cast<float>(seen.end) ? s : splat(kNever);
       store(s, scores + i);
     }
-    largest = larger(s, largest);
+    largest = Larger::of(s, largest);
   }
-  const float most = largest_of(largest);
+  const float most = fold<Larger>(largest);
   Floats total = load(totals);
   if (most > sums[kLargest]) {
     const Floats factor = exp_nonpositive(splat(sums[kLargest] - most));
@@ -185,45 +186,68 @@ struct MixTile {
   int64_t stride;
 };
 
+// Vectors of columns that are whole, or the last one where it is not.
+struct Whole {
+  template <class T>
+  STRAKE_INLINE Floats operator()(const T* from) const {
+    return load(from);
+  }
+};
+struct Part {
+  int64_t count;
+  template <class T>
+  STRAKE_INLINE Floats operator()(const T* from) const {
+    return load_some(from, count);
+  }
+};
+
 // mixed += weights * values at the positions of `keys`, for Rows rows and Vectors vectors of
-// columns from `column` on; `load_values` reads one vector.
+// columns from `column` on.
 template <int Rows, int Vectors, class T, class Load>
 STRAKE_INLINE void mix_columns(const MixTile<T>& tile, Span keys, int64_t column,
-                               Load&& load_values) {
+                               const Load& load_values) {
   Floats sums[Rows][Vectors];
-  unrolled<Rows * Vectors>([&](auto i) __attribute__((always_inline)) {
-    constexpr int kRow = i / Vectors, kColumn = i % Vectors;
-    sums[kRow][kColumn] = load(tile.mixed + kRow * tile.stride + column + kColumn * kWidth);
-  });
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < Vectors; ++c)
+      sums[r][c] = load(tile.mixed + r * tile.stride + column + c * kWidth);
   for (int64_t key = keys.begin; key < keys.end; ++key) {
     Floats values[Vectors];
-    unrolled<Vectors>([&](auto c) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int c = 0; c < Vectors; ++c)
       values[c] = load_values(tile.values + key * tile.value_width + column + c * kWidth);
-    });
-    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
       const Floats weight = splat(tile.weights[r * kBlockKeys + key]);
-      unrolled<Vectors>([&](auto c) __attribute__((always_inline)) {
-        sums[r][c] = multiply_add(weight, values[c], sums[r][c]);
-      });
-    });
+#pragma GCC unroll 4
+      for (int c = 0; c < Vectors; ++c) sums[r][c] = multiply_add(weight, values[c], sums[r][c]);
+    }
   }
-  unrolled<Rows * Vectors>([&](auto i) __attribute__((always_inline)) {
-    constexpr int kRow = i / Vectors, kColumn = i % Vectors;
-    store(sums[kRow][kColumn], tile.mixed + kRow * tile.stride + column + kColumn * kWidth);
-  });
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < Vectors; ++c)
+      store(sums[r][c], tile.mixed + r * tile.stride + column + c * kWidth);
 }
 
 template <class T, int Rows>
 void mix(const MixTile<T>& tile, Span keys) {
-  const auto whole = [](const T* from) { return load(from); };
   int64_t column = 0;
   for (; column + kMixVectors * kWidth <= tile.value_width; column += kMixVectors * kWidth)
-    mix_columns<Rows, kMixVectors>(tile, keys, column, whole);
+    mix_columns<Rows, kMixVectors>(tile, keys, column, Whole());
   for (; column + kWidth <= tile.value_width; column += kWidth)
-    mix_columns<Rows, 1>(tile, keys, column, whole);
-  if (const int64_t rest = tile.value_width - column; rest > 0)
-    mix_columns<Rows, 1>(tile, keys, column,
-                         [rest](const T* from) { return load_some(from, rest); });
+    mix_columns<Rows, 1>(tile, keys, column, Whole());
+  if (column < tile.value_width)
+    mix_columns<Rows, 1>(tile, keys, column, Part{tile.value_width - column});
+}
+
+template <class T>
+void mix_row(MixTile<T> tile, int row, Span keys) {
+  if (keys.empty()) return;
+  tile.weights += row * kBlockKeys;
+  tile.mixed += row * tile.stride;
+  mix<T, 1>(tile, keys);
 }
 
 // Rows of a tile see almost the same positions: those that all see go together, the few before and
@@ -233,19 +257,13 @@ void mix_seen(const MixTile<T>& tile, const Span* seen) {
   Span common = seen[0];
   for (int r = 1; r < Rows; ++r)
     common = {std::max(common.begin, seen[r].begin), std::min(common.end, seen[r].end)};
-  const auto mix_row = [&](int row, Span keys) {
-    MixTile<T> one = tile;
-    one.weights += row * kBlockKeys;
-    one.mixed += row * tile.stride;
-    if (!keys.empty()) mix<T, 1>(one, keys);
-  };
   if (common.empty()) {
-    for (int row = 0; row < Rows; ++row) mix_row(row, seen[row]);
+    for (int row = 0; row < Rows; ++row) mix_row(tile, row, seen[row]);
     return;
   }
-  for (int row = 0; row < Rows; ++row) mix_row(row, {seen[row].begin, common.begin});
+  for (int row = 0; row < Rows; ++row) mix_row(tile, row, {seen[row].begin, common.begin});
   mix<T, Rows>(tile, common);
-  for (int row = 0; row < Rows; ++row) mix_row(row, {common.end, seen[row].end});
+  for (int row = 0; row < Rows; ++row) mix_row(tile, row, {common.end, seen[row].end});
 }
 
 // The function for each number of rows, from 1 on.
@@ -319,7 +337,7 @@ void attend(const CachedHead& head, std::span<const QueryRow> rows, int64_t chun
     attend_block<T>(head, rows, {first, first + kBlockKeys}, sums, room);
   for (size_t r = 0; r < rows.size(); ++r)
     sums[static_cast<int64_t>(r) * row_size + kTotal] =
-        sum_of(load(room.totals + static_cast<int64_t>(r) * kWidth));
+        fold<Sum>(load(room.totals + static_cast<int64_t>(r) * kWidth));
 }
 
 void merge(const float* part, int64_t value_width, float* sums) {
@@ -336,7 +354,7 @@ template <class T>
 void finish(const float* sums, int64_t value_width, void* out) {
   auto* const to = static_cast<T*>(out);
   const float total = sums[kTotal];
-  each_vector(
-      value_width, [&](int64_t i) { store(load(sums + kMixed + i) / total, to + i); },
-      [&](int64_t i, int64_t n) { store_some(load(sums + kMixed + i) / total, n, to + i); });
+  int64_t i = 0;
+  for (; i + kWidth <= value_width; i += kWidth) store(load(sums + kMixed + i) / total, to + i);
+  if (i < value_width) store_some(load(sums + kMixed + i) / total, value_width - i, to + i);
 }

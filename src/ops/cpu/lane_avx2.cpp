@@ -19,6 +19,8 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
 
+#define STRAKE_LANES 8
+
 namespace strake::cpu {
 namespace {
 

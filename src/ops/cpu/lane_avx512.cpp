@@ -17,8 +17,13 @@
 #include <immintrin.h>
 
 #pragma GCC push_options
+// The intrinsics of g++ 12 begin from values that they call undefined.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC target( \
     "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c,bmi2,prefer-vector-width=512")
+
+#define STRAKE_LANES 16
 
 namespace strake::cpu {
 namespace {

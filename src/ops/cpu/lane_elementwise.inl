@@ -1,11 +1,14 @@
 // Norms, rotary embedding, activations and sums. Included after lane_vectors.inl.
+//
+// Elements get the same arithmetic in whole vectors and in the part that is left: threads may
+// divide them anywhere.
 
 template <class T>
 void widen(const void* from, int64_t count, float* out) {
   const auto* const x = static_cast<const T*>(from);
-  each_vector(
-      count, [&](int64_t i) { store(load(x + i), out + i); },
-      [&](int64_t i, int64_t n) { store_some(load_some(x + i, n), n, out + i); });
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) store(load(x + i), out + i);
+  if (const int64_t n = count - i; n > 0) store_some(load_some(x + i, n), n, out + i);
 }
 
 // Sum of squares: element i in lane i mod (4 * kWidth), in ascending order.
@@ -22,7 +25,7 @@ float sum_of_squares(const float* x, int64_t count) {
     const Floats v = i + kWidth <= count ? load(x + i) : load_some(x + i, count - i);
     sums[chain] = multiply_add(v, v, sums[chain]);
   }
-  return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  return fold<Sum>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 template <class T>
@@ -30,11 +33,10 @@ void rms_norm(const float* x, const float* weight, int64_t width, float eps, voi
   auto* const y = static_cast<T*>(out);
   const float mean = sum_of_squares(x, width) / static_cast<float>(width);
   const float factor = 1.0f / std::sqrt(mean + eps);
-  each_vector(
-      width, [&](int64_t i) { store(load(x + i) * factor * load(weight + i), y + i); },
-      [&](int64_t i, int64_t n) {
-        store_some(load_some(x + i, n) * factor * load_some(weight + i, n), n, y + i);
-      });
+  int64_t i = 0;
+  for (; i + kWidth <= width; i += kWidth) store(load(x + i) * factor * load(weight + i), y + i);
+  if (const int64_t n = width - i; n > 0)
+    store_some(load_some(x + i, n) * factor * load_some(weight + i, n), n, y + i);
 }
 
 struct Turned {
@@ -49,41 +51,42 @@ template <class T>
 void turn_halves(void* x, int64_t pairs, const float* cosines, const float* sines) {
   auto* const first = static_cast<T*>(x);
   T* const second = first + pairs;
-  each_vector(
-      pairs,
-      [&](int64_t i) {
-        const Turned pair =
-            turned(load(first + i), load(second + i), load(cosines + i), load(sines + i));
-        store(pair.a, first + i);
-        store(pair.b, second + i);
-      },
-      [&](int64_t i, int64_t n) {
-        const Turned pair = turned(load_some(first + i, n), load_some(second + i, n),
-                                   load_some(cosines + i, n), load_some(sines + i, n));
-        store_some(pair.a, n, first + i);
-        store_some(pair.b, n, second + i);
-      });
+  int64_t i = 0;
+  for (; i + kWidth <= pairs; i += kWidth) {
+    const Turned pair =
+        turned(load(first + i), load(second + i), load(cosines + i), load(sines + i));
+    store(pair.a, first + i);
+    store(pair.b, second + i);
+  }
+  if (const int64_t n = pairs - i; n > 0) {
+    const Turned pair = turned(load_some(first + i, n), load_some(second + i, n),
+                               load_some(cosines + i, n), load_some(sines + i, n));
+    store_some(pair.a, n, first + i);
+    store_some(pair.b, n, second + i);
+  }
 }
 
 template <class T>
 STRAKE_INLINE void turn_vectors(T* x, Floats cosine, Floats sine) {
   const Floats low = load(x), high = load(x + kWidth);
-  const Turned pair = turned(every_other<0>(low, high), every_other<1>(low, high), cosine, sine);
-  store(interleaved<false>(pair.a, pair.b), x);
-  store(interleaved<true>(pair.a, pair.b), x + kWidth);
+  const Turned pair = turned(every_other<0>(low, high, LaneIndices()),
+                             every_other<1>(low, high, LaneIndices()), cosine, sine);
+  store(interleaved_low(pair.a, pair.b), x);
+  store(interleaved_high(pair.a, pair.b), x + kWidth);
 }
 
 template <class T>
 void turn_adjacent(void* x, int64_t pairs, const float* cosines, const float* sines) {
   auto* const data = static_cast<T*>(x);
-  each_vector(
-      pairs, [&](int64_t i) { turn_vectors(data + 2 * i, load(cosines + i), load(sines + i)); },
-      [&](int64_t i, int64_t n) {
-        T both[2 * kWidth] = {};
-        std::copy_n(data + 2 * i, 2 * n, both);
-        turn_vectors(both, load_some(cosines + i, n), load_some(sines + i, n));
-        std::copy_n(both, 2 * n, data + 2 * i);
-      });
+  int64_t i = 0;
+  for (; i + kWidth <= pairs; i += kWidth)
+    turn_vectors(data + 2 * i, load(cosines + i), load(sines + i));
+  if (const int64_t n = pairs - i; n > 0) {
+    T both[2 * kWidth] = {};
+    std::copy_n(data + 2 * i, 2 * n, both);
+    turn_vectors(both, load_some(cosines + i, n), load_some(sines + i, n));
+    std::copy_n(both, 2 * n, data + 2 * i);
+  }
 }
 
 // x / (1 + exp(-x)) * up, from exp(-|x|), which does not overflow.
@@ -97,25 +100,24 @@ void swiglu(const void* gate, const void* up, int64_t count, void* out) {
   const auto* const g = static_cast<const T*>(gate);
   const auto* const u = static_cast<const T*>(up);
   auto* const y = static_cast<T*>(out);
-  each_vector(
-      count, [&](int64_t i) { store(gated(load(g + i), load(u + i)), y + i); },
-      [&](int64_t i, int64_t n) {
-        store_some(gated(load_some(g + i, n), load_some(u + i, n)), n, y + i);
-      });
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) store(gated(load(g + i), load(u + i)), y + i);
+  if (const int64_t n = count - i; n > 0)
+    store_some(gated(load_some(g + i, n), load_some(u + i, n)), n, y + i);
 }
 
 void add(const float* x, const float* y, int64_t count, float* out) {
-  each_vector(
-      count, [&](int64_t i) { store(load(x + i) + load(y + i), out + i); },
-      [&](int64_t i, int64_t n) {
-        store_some(load_some(x + i, n) + load_some(y + i, n), n, out + i);
-      });
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) store(load(x + i) + load(y + i), out + i);
+  if (const int64_t n = count - i; n > 0)
+    store_some(load_some(x + i, n) + load_some(y + i, n), n, out + i);
 }
 
 void exp_all(const float* x, int64_t count, float* out) {
-  each_vector(
-      count, [&](int64_t i) { store(exp_nonpositive(load(x + i)), out + i); },
-      [&](int64_t i, int64_t n) { store_some(exp_nonpositive(load_some(x + i, n)), n, out + i); });
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) store(exp_nonpositive(load(x + i)), out + i);
+  if (const int64_t n = count - i; n > 0)
+    store_some(exp_nonpositive(load_some(x + i, n)), n, out + i);
 }
 
 template <class T>

@@ -13,6 +13,8 @@
 #include "ops/cpu/lane_kernels.h"
 #include "strake/base/half.h"
 
+#define STRAKE_LANES 4
+
 namespace strake::cpu {
 namespace {
 

@@ -3,26 +3,14 @@
 
 #define STRAKE_INLINE __attribute__((always_inline)) inline
 
-#if defined(__AVX512F__)
-constexpr int kWidth = 16;
-#elif defined(__AVX2__)
-constexpr int kWidth = 8;
-#else
-constexpr int kWidth = 4;
-#endif
+// 16: AVX-512 with BF16; 8: AVX2, FMA and F16C; 4: any processor. (Compilers do not all define
+// __AVX2__ and the like for a choice of instructions inside a file.)
+constexpr int kWidth = STRAKE_LANES;
 
 using Floats = float __attribute__((vector_size(kWidth * 4)));
 using Words = uint32_t __attribute__((vector_size(kWidth * 4)));
 using Ints = int32_t __attribute__((vector_size(kWidth * 4)));  // of comparisons
 using Halves = uint16_t __attribute__((vector_size(kWidth * 2)));
-
-template <int Count, class Body>
-STRAKE_INLINE void unrolled(Body&& body) {
-  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    (body(std::integral_constant<int, I>()), ...);
-  }
-  (std::make_integer_sequence<int, Count>());
-}
 
 template <class Vector, class T>
 STRAKE_INLINE Vector read(const T* from) {
@@ -35,9 +23,9 @@ STRAKE_INLINE Floats splat(float value) { return value - Floats{}; }
 
 // a * b + c, in one rounding where the path has the instruction.
 STRAKE_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
-#if defined(__AVX512F__)
+#if STRAKE_LANES == 16
   return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
+#elif STRAKE_LANES == 8
   return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #else
   return a * b + c;
@@ -53,9 +41,9 @@ STRAKE_INLINE Floats load(const Bf16* from) {
 }
 
 STRAKE_INLINE Floats load(const F16* from) {
-#if defined(__AVX512F__)
+#if STRAKE_LANES == 16
   return (Floats)_mm512_cvtph_ps((__m256i)read<Halves>(from));
-#elif defined(__F16C__)
+#elif STRAKE_LANES == 8
   return (Floats)_mm256_cvtph_ps((__m128i)read<Halves>(from));
 #else
   Floats result;
@@ -76,10 +64,10 @@ STRAKE_INLINE void store(Floats x, Bf16* to) {
 }
 
 STRAKE_INLINE void store(Floats x, F16* to) {
-#if defined(__AVX512F__)
+#if STRAKE_LANES == 16
   const __m256i halves = _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT);
   __builtin_memcpy(to, &halves, sizeof halves);
-#elif defined(__F16C__)
+#elif STRAKE_LANES == 8
   const __m128i halves = _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT);
   __builtin_memcpy(to, &halves, sizeof halves);
 #else
@@ -102,76 +90,64 @@ STRAKE_INLINE void store_some(Floats x, int64_t count, T* to) {
   for (int64_t i = 0; i < count; ++i) to[i] = elements[i];
 }
 
-// body(offset, load, store) for each vector of `count` elements, the last one perhaps a part: an
-// element gets the same arithmetic wherever it stands.
-template <class Whole, class Part>
-STRAKE_INLINE void each_vector(int64_t count, Whole&& whole, Part&& part) {
-  int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) whole(i);
-  if (i < count) part(i, count - i);
-}
+// ---- Across lanes. (A lambda does not get the instructions chosen for the file.)
 
-// ---- Across lanes
+using LaneIndices = std::make_integer_sequence<int, kWidth>;
 
-// Lane i of the result is the combination of lanes i and i + Distance.
-template <int Distance, class Combine>
-STRAKE_INLINE Floats folded(Floats x, Combine&& combine) {
-  const Floats moved = [&]<int... I>(std::integer_sequence<int, I...>)
-      __attribute__((always_inline)) {
-    return __builtin_shufflevector(x, x, ((I + Distance) % kWidth)...);
-  }
-  (std::make_integer_sequence<int, kWidth>());
-  return combine(x, moved);
+struct Sum {
+  static STRAKE_INLINE Floats of(Floats a, Floats b) { return a + b; }
+};
+struct Larger {
+  static STRAKE_INLINE Floats of(Floats a, Floats b) { return a > b ? a : b; }
+};
+
+template <int Distance, int... I>
+STRAKE_INLINE Floats moved(Floats x, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(x, x, ((I + Distance) % kWidth)...);
 }
 
 // Lanes are combined as a binary tree: i with i + width / 2, then quarters, and so on.
 template <class Combine>
-STRAKE_INLINE float fold(Floats x, Combine&& combine) {
-  if constexpr (kWidth >= 16) x = folded<8>(x, combine);
-  if constexpr (kWidth >= 8) x = folded<4>(x, combine);
-  x = folded<2>(x, combine);
-  x = folded<1>(x, combine);
+STRAKE_INLINE float fold(Floats x) {
+  if constexpr (kWidth >= 16) x = Combine::of(x, moved<8>(x, LaneIndices()));
+  if constexpr (kWidth >= 8) x = Combine::of(x, moved<4>(x, LaneIndices()));
+  x = Combine::of(x, moved<2>(x, LaneIndices()));
+  x = Combine::of(x, moved<1>(x, LaneIndices()));
   return x[0];
 }
 
-STRAKE_INLINE Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-
-STRAKE_INLINE float sum_of(Floats x) {
-  return fold(x, [](Floats a, Floats b) { return a + b; });
+// Lanes a0 b0 a1 b1 .. of halves of a and b: of the lower ones for First = 0, of the upper ones
+// for First = kWidth / 2.
+template <int First, int... I>
+STRAKE_INLINE Floats interleaved(Floats a, Floats b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (First + I / 2 + I % 2 * kWidth)...);
 }
-STRAKE_INLINE float largest_of(Floats x) {
-  return fold(x, [](Floats a, Floats b) { return larger(a, b); });
+STRAKE_INLINE Floats interleaved_low(Floats a, Floats b) {
+  return interleaved<0>(a, b, LaneIndices());
 }
-
-// Low: lanes a0 b0 a1 b1 .. of the lower halves; High: of the upper halves.
-template <bool High>
-STRAKE_INLINE Floats interleaved(Floats a, Floats b) {
-  return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    return __builtin_shufflevector(a, b, (I / 2 + (High ? kWidth / 2 : 0) + (I % 2) * kWidth)...);
-  }
-  (std::make_integer_sequence<int, kWidth>());
+STRAKE_INLINE Floats interleaved_high(Floats a, Floats b) {
+  return interleaved<kWidth / 2>(a, b, LaneIndices());
 }
 
-// The lanes 0, 2, 4 .. (or 1, 3, 5 ..) of a and then b.
-template <int Odd>
-STRAKE_INLINE Floats every_other(Floats a, Floats b) {
-  return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    return __builtin_shufflevector(a, b, (2 * I + Odd)...);
-  }
-  (std::make_integer_sequence<int, kWidth>());
+// The lanes 0, 2, 4 .. (Odd = 0) or 1, 3, 5 .. of a and then b.
+template <int Odd, int... I>
+STRAKE_INLINE Floats every_other(Floats a, Floats b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (2 * I + Odd)...);
 }
 
 // Rows become columns: each round interleaves the first half of the rows with the second.
 STRAKE_INLINE void transpose(Floats (&rows)[kWidth]) {
-  unrolled<std::countr_zero(static_cast<unsigned>(kWidth))>([&](
-      auto) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+  for (int round = 1; round < kWidth; round *= 2) {
     Floats next[kWidth];
-    unrolled<kWidth / 2>([&](auto i) __attribute__((always_inline)) {
-      next[2 * i] = interleaved<false>(rows[i], rows[i + kWidth / 2]);
-      next[2 * i + 1] = interleaved<true>(rows[i], rows[i + kWidth / 2]);
-    });
-    unrolled<kWidth>([&](auto i) __attribute__((always_inline)) { rows[i] = next[i]; });
-  });
+#pragma GCC unroll 8
+    for (int i = 0; i < kWidth / 2; ++i) {
+      next[2 * i] = interleaved_low(rows[i], rows[i + kWidth / 2]);
+      next[2 * i + 1] = interleaved_high(rows[i], rows[i + kWidth / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) rows[i] = next[i];
+  }
 }
 
 // ---- exp(x) for x <= 0, within an ulp or two; 0 where the result would be subnormal.
