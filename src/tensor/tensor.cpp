@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <memory>
 #include <new>
 
 #include "base/checked.h"
@@ -11,18 +12,36 @@
 namespace strake {
 namespace {
 
-constexpr int64_t kHugePage = int64_t{2} << 20;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+[[noreturn]] void out_of_memory(int64_t bytes) {
+  fail(ErrorKind::kSystem, "out of memory: {} bytes for a tensor", bytes);
+}
+
+// Whole pages of the system's own, which take a freed tensor back at once: the heap would keep
+// holes, as large as the tensors that stood there while weights were laid out anew.
+std::shared_ptr<std::byte> map_pages(int64_t bytes) {
+  const auto size = static_cast<size_t>(bytes);
+  const size_t mapped = size + kHugePage;
+  void* const base =
+      ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) out_of_memory(bytes);
+  void* data = base;
+  size_t room = mapped;
+  std::align(kHugePage, size, data, room);
+  // Kernels that stream weights run a quarter faster from huge pages.
+  ::madvise(data, size, MADV_HUGEPAGE);
+  return {static_cast<std::byte*>(data), [base, mapped](std::byte*) { ::munmap(base, mapped); }};
+}
 
 std::shared_ptr<std::byte> allocate(int64_t bytes) {
   if (bytes == 0) return nullptr;
-  const bool large = bytes >= kHugePage;
-  const auto alignment = std::align_val_t{static_cast<size_t>(large ? kHugePage : 64)};
+  if (bytes >= static_cast<int64_t>(kHugePage)) return map_pages(bytes);
+  constexpr auto kAlignment = std::align_val_t{64};
   auto* data =
-      static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), alignment, std::nothrow));
-  if (data == nullptr) fail(ErrorKind::kSystem, "out of memory: {} bytes for a tensor", bytes);
-  // Kernels that stream weights run a quarter faster from huge pages.
-  if (large) ::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);
-  return {data, [alignment](std::byte* p) { ::operator delete(p, alignment); }};
+      static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), kAlignment, std::nothrow));
+  if (data == nullptr) out_of_memory(bytes);
+  return {data, [](std::byte* p) { ::operator delete(p, kAlignment); }};
 }
 
 }  // namespace
