@@ -1,74 +1,80 @@
 #include "ops/cpu/activations.h"
 
-#include "ops/cpu/lanes.h"
+#include <algorithm>
+
 #include "ops/cpu/weight_rows.h"
 
 namespace strake::cpu {
 namespace {
 
-// x [in], `rows` elements apart in `to`.
-void place_floats(const Tensor& x, int64_t row, int rows, float* to) {
-  const int64_t in = x.shape()[1];
+// Inputs that are placed at once: 12 rows of them stay in a first cache. A multiple of every group.
+constexpr int64_t kPart = 512;
+// Elements from which on threads share the work.
+constexpr int64_t kWorthSharing = 1 << 15;
+
+// Inputs [begin, end) of a row of x, `rows` elements apart in `to`.
+void place_floats(const Tensor& x, int64_t row, int64_t begin, int64_t end, int rows, float* to) {
   visit_floating(x.dtype(), [&]<class T>(T) {
-    const T* const from = x.data<T>().data() + row * in;
-    for (int64_t i = 0; i < in; ++i) to[i * rows] = to_float(from[i]);
+    const T* const from = x.data<T>().data() + row * x.shape()[1];
+    for (int64_t i = begin; i < end; ++i) to[i * rows] = to_float(from[i]);
   });
 }
 
-void place_pairs(const Tensor& x, int64_t row, int rows, uint32_t* to) {
-  const int64_t pairs = x.shape()[1] / 2;
-  const auto* const from =
-      reinterpret_cast<const uint32_t*>(x.data<Bf16>().data() + row * x.shape()[1]);
-  for (int64_t i = 0; i < pairs; ++i) to[i * rows] = from[i];
-}
-
-// Sums of bfloat16 over groups, `rows` apart in `to`; lanes as in dot().
-void sum_groups(const Bf16* x, int64_t groups, int64_t group_size, int rows, float* to) {
-  for (int64_t group = 0; group < groups; ++group, x += group_size) {
-    Lanes sum{};
-    for (int64_t i = 0; i < group_size; i += kLanes) {
-      float values[kLanes];
-      for (int64_t lane = 0; lane < kLanes; ++lane) values[lane] = to_float(x[i + lane]);
-      Lanes lanes;
-      load(values, lanes);
-      sum += lanes;
-    }
-    to[group * rows] = strake::cpu::sum(sum);
-  }
+void place_pairs(const Bf16* x, int64_t begin, int64_t end, int rows, uint32_t* to) {
+  const auto* const from = reinterpret_cast<const uint32_t*>(x);
+  for (int64_t i = begin / 2; i < end / 2; ++i) to[i * rows] = from[i];
 }
 
 }  // namespace
 
-Activations::Activations(const Tensor& x, std::span<const RowTarget> rows,
+void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowTarget> rows,
                          const ProductKernels& kernels, const BlockLayout& layout) {
   const auto count = static_cast<int64_t>(rows.size());
-  const int64_t most = count <= kernels.one_tile ? kernels.one_tile : kernels.most_rows;
-  const int64_t tiles = (count + most - 1) / most;
+  const int64_t tiles = (count + kernels.most_rows - 1) / kernels.most_rows;
   const bool pairs = kernels.activations == DType::kBF16;
-  const bool summed = pairs && has_biases(layout.scaling);
+  const bool summed = kernels.sum_group != nullptr && has_biases(layout.scaling);
+  const int64_t row_bytes = layout.in * (pairs ? 2 : 4);
   const int64_t groups = layout.groups();
-  x_.resize(static_cast<size_t>(count * layout.in * (pairs ? 2 : 4)));
-  if (summed) sums_.resize(static_cast<size_t>(count * groups));
+  x_.resize(static_cast<size_t>(count * row_bytes));
+  sums_.resize(static_cast<size_t>(summed ? count * groups : 0));
+  out_.clear();
+  tiles_.clear();
   for (const RowTarget& row : rows) out_.push_back(row.out);
-  int64_t first = 0;
+  const auto first_row = [&](int64_t tile) { return count * tile / tiles; };
   for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t end = count * (i + 1) / tiles;
-    const auto size = static_cast<int>(end - first);
-    std::byte* const to = x_.data() + first * layout.in * (pairs ? 2 : 4);
-    float* const sums = sums_.data() + (summed ? first * groups : 0);
+    const int64_t first = first_row(i);
+    tiles_.push_back({static_cast<int>(first_row(i + 1) - first), x_.data() + first * row_bytes,
+                      sums_.data() + (summed ? first * groups : 0), out_.data() + first});
+  }
+
+  const int64_t parts = (layout.in + kPart - 1) / kPart;
+  const auto place = [&](int64_t item) {
+    const int64_t first = first_row(item / parts);
+    const int size = tiles_[static_cast<size_t>(item / parts)].rows;
+    const int64_t begin = item % parts * kPart;
+    const int64_t end = std::min(begin + kPart, layout.in);
+    std::byte* const to = x_.data() + first * row_bytes;
     for (int m = 0; m < size; ++m) {
       const int64_t row = rows[static_cast<size_t>(first + m)].row;
-      if (pairs)
-        place_pairs(x, row, size, reinterpret_cast<uint32_t*>(to) + m);
-      else
-        place_floats(x, row, size, reinterpret_cast<float*>(to) + m);
-      if (summed)
-        sum_groups(x.data<Bf16>().data() + row * layout.in, groups, layout.group_size, size,
-                   sums + m);
+      if (!pairs) {
+        place_floats(x, row, begin, end, size, reinterpret_cast<float*>(to) + m);
+        continue;
+      }
+      const Bf16* const from = x.data<Bf16>().data() + row * layout.in;
+      place_pairs(from, begin, end, size, reinterpret_cast<uint32_t*>(to) + m);
+      if (!summed) continue;
+      float* const sums = sums_.data() + first * groups + m;
+      for (int64_t i = begin; i < end; i += layout.group_size)
+        sums[i / layout.group_size * size] = kernels.sum_group(from + i, layout.group_size);
     }
-    tiles_.push_back({size, to, sums, out_.data() + first});
-    first = end;
-  }
+  };
+  const auto place_items = [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) place(item);
+  };
+  if (count * layout.in < kWorthSharing)
+    place_items(0, tiles * parts);
+  else
+    pool.for_ranges(tiles * parts, place_items);
 }
 
 }  // namespace strake::cpu

@@ -20,15 +20,14 @@ struct RowTarget {
 // where the weight has biases, x's sums over its groups.
 class Activations {
  public:
-  Activations(const Tensor& x, std::span<const RowTarget> rows, const ProductKernels& kernels,
-              const BlockLayout& layout);
+  // Replaces what was there, in its memory.
+  void assign(ThreadPool& pool, const Tensor& x, std::span<const RowTarget> rows,
+              const ProductKernels& kernels, const BlockLayout& layout);
 
   std::span<const Tile> tiles() const { return tiles_; }
+  int64_t rows() const { return static_cast<int64_t>(out_.size()); }
 
  private:
-  void fill(const Tensor& x, std::span<const RowTarget> rows, const ProductKernels& kernels,
-            const BlockLayout& layout);
-
   std::vector<std::byte> x_;
   std::vector<float> sums_;
   std::vector<float*> out_;

@@ -18,8 +18,8 @@ namespace strake::cpu {
 
 inline constexpr int kBlockRows = 16;
 inline constexpr int64_t kRegister = 64;  // bytes
-// Kernels may read so many bytes after a block, and ignore them.
-inline constexpr int64_t kReadBeyond = 1;
+// Kernels may read so many bytes after a block, and ignore them: three groups of the largest size.
+inline constexpr int64_t kReadBeyond = 3 * (16 * 128 + 2 * 16 * 4) + 1;
 
 // How codes lie in a block, which decides how kernels unpack them.
 enum class Coding : uint8_t { kU2, kU3, kU4, kU5, kU6, kU8, kE2M1, kE4M3, kHalf, kFloat };

@@ -1,11 +1,21 @@
 // The CPU backend: a team of threads and the kernels of one instruction path.
 #pragma once
 
+#include <vector>
+
+#include "ops/cpu/activations.h"
 #include "ops/cpu/path.h"
+#include "ops/cpu/sum_schedule.h"
 #include "strake/base/thread_pool.h"
 #include "strake/ops/backend.h"
 
 namespace strake::cpu {
+
+// One matrix of a weight and the rows that it multiplies.
+struct MatrixProduct {
+  int64_t matrix;
+  Activations activations;
+};
 
 class CpuBackend final : public Backend {
  public:
@@ -34,6 +44,10 @@ class CpuBackend final : public Backend {
 
   ThreadPool pool_;
   Path path_;
+  // What a product works with, in memory that the next one takes over.
+  SumSchedule schedule_;
+  std::vector<std::vector<RowTarget>> targets_;  // of each matrix
+  std::vector<MatrixProduct> products_;
 };
 
 }  // namespace strake::cpu

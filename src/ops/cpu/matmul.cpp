@@ -1,8 +1,6 @@
 // Products with dense and quantized weights, block of rows by block of rows.
 #include <algorithm>
-#include <vector>
 
-#include "ops/cpu/activations.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/packed_weight.h"
 #include "ops/cpu/product.h"
@@ -11,49 +9,44 @@
 namespace strake::cpu {
 namespace {
 
-// One matrix of a weight and the rows that it multiplies.
-struct MatrixProduct {
-  int64_t matrix;
-  Activations activations;
-};
-
-int64_t rows_of(const MatrixProduct& product) {
-  int64_t rows = 0;
-  for (const Tile& tile : product.activations.tiles()) rows += tile.rows;
-  return rows;
-}
-
 // Every block of every product, divided over the threads.
 void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& schedule,
                   const ProductKernels& kernels, std::span<const MatrixProduct> products,
                   int64_t node_stride) {
   const int64_t per_matrix = blocks.per_matrix();
+  size_t most_tiles = 0;
   int64_t most_rows = 0;
   int64_t most_blocks = 1;
   for (const MatrixProduct& product : products) {
-    most_rows = std::max(most_rows, rows_of(product));
-    most_blocks =
-        std::max<int64_t>(most_blocks, kernels.blocks_at_once(static_cast<int>(rows_of(product))));
+    const int64_t rows = product.activations.rows();
+    most_tiles = std::max(most_tiles, product.activations.tiles().size());
+    most_rows = std::max(most_rows, rows);
+    most_blocks = std::max<int64_t>(most_blocks, kernels.blocks_at_once(rows));
   }
+  const auto tiles_at_once = static_cast<size_t>(kernels.most_tiles);
+  most_rows = std::min(most_rows, int64_t{kernels.most_tiles} * kernels.most_rows);
   const size_t room =
       (static_cast<size_t>(most_blocks) * blocks.room_bytes() + kReadBeyond + 63) / 64 * 64;
   const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), schedule, most_rows);
   pool.for_ranges(std::ssize(products) * per_matrix, [&](int64_t begin, int64_t end) {
     std::byte* const scratch = thread_scratch(bytes);
-    for (int64_t i = begin; i < end;) {
-      const MatrixProduct& product = products[static_cast<size_t>(i / per_matrix)];
-      const int64_t index = i % per_matrix;
-      const int64_t count =
-          std::min({int64_t{kernels.blocks_at_once(static_cast<int>(rows_of(product)))},
-                    per_matrix - index, end - i});
-      const int64_t first = index * kBlockRows;
-      kernels.multiply({blocks.layout(), schedule,
-                        blocks.get(product.matrix, index, count, scratch), static_cast<int>(count),
-                        blocks.layout().block_bytes(), first,
-                        std::min(count * kBlockRows, blocks.outputs() - first), node_stride,
-                        product.activations.tiles(), scratch + room});
-      i += count;
-    }
+    for (size_t first_tile = 0; first_tile < most_tiles; first_tile += tiles_at_once)
+      for (int64_t i = begin; i < end;) {
+        const MatrixProduct& product = products[static_cast<size_t>(i / per_matrix)];
+        const int64_t index = i % per_matrix;
+        const int64_t count = std::min({int64_t{kernels.blocks_at_once(product.activations.rows())},
+                                        per_matrix - index, end - i});
+        i += count;
+        const auto tiles = product.activations.tiles();
+        if (first_tile >= tiles.size()) continue;
+        const int64_t first = index * kBlockRows;
+        kernels.multiply(
+            {blocks.layout(), schedule, blocks.get(product.matrix, index, count, scratch),
+             static_cast<int>(count), blocks.layout().block_bytes(), first,
+             std::min(count * kBlockRows, blocks.outputs() - first), node_stride,
+             tiles.subspan(first_tile, std::min(tiles_at_once, tiles.size() - first_tile)),
+             scratch + room});
+      }
   });
 }
 
@@ -69,14 +62,17 @@ Tensor CpuBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums
   const int64_t out = w.shape()[0];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(sums.nodes.size()), rows, out});
   if (y.elements() == 0) return y;
-  const SumSchedule schedule(sums);
   const Blocks blocks(w);
-  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule);
+  schedule_.assign(sums);
+  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
-  std::vector<RowTarget> targets;
-  for (int64_t m = 0; m < rows; ++m) targets.push_back({m, result + m * out});
-  const MatrixProduct product{0, Activations(x, targets, kernels, blocks.layout())};
-  multiply_all(pool_, blocks, schedule, kernels, std::span(&product, 1), rows * out);
+  if (targets_.empty()) targets_.emplace_back();
+  targets_[0].clear();
+  for (int64_t m = 0; m < rows; ++m) targets_[0].push_back({m, result + m * out});
+  if (products_.empty()) products_.emplace_back();
+  products_[0].matrix = 0;
+  products_[0].activations.assign(pool_, x, targets_[0], kernels, blocks.layout());
+  multiply_all(pool_, blocks, schedule_, kernels, std::span(products_).first(1), rows * out);
   return y;
 }
 
@@ -86,21 +82,26 @@ Tensor CpuBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gath
   const int64_t out = w.shape()[1];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(sums.nodes.size()), rows, out});
   if (y.elements() == 0) return y;
-  const SumSchedule schedule(sums);
   const Blocks blocks(w);
-  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule);
+  schedule_.assign(sums);
+  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
   // An expert multiplies all the rows that it was given at once.
-  std::vector<std::vector<RowTarget>> by_expert(static_cast<size_t>(w.shape()[0]));
+  const auto experts = static_cast<size_t>(w.shape()[0]);
+  targets_.resize(std::max(targets_.size(), experts));
+  for (auto& targets : targets_) targets.clear();
   for (int64_t i = 0; i < rows; ++i)
-    by_expert[static_cast<size_t>(indices.rhs[static_cast<size_t>(i)])].push_back(
+    targets_[static_cast<size_t>(indices.rhs[static_cast<size_t>(i)])].push_back(
         {indices.lhs[static_cast<size_t>(i)], result + i * out});
-  std::vector<MatrixProduct> products;
-  for (size_t expert = 0; expert < by_expert.size(); ++expert)
-    if (!by_expert[expert].empty())
-      products.push_back({static_cast<int64_t>(expert),
-                          Activations(x, by_expert[expert], kernels, blocks.layout())});
-  multiply_all(pool_, blocks, schedule, kernels, products, rows * out);
+  size_t used = 0;
+  for (size_t expert = 0; expert < experts; ++expert) {
+    if (targets_[expert].empty()) continue;
+    if (used == products_.size()) products_.emplace_back();
+    MatrixProduct& product = products_[used++];
+    product.matrix = static_cast<int64_t>(expert);
+    product.activations.assign(pool_, x, targets_[expert], kernels, blocks.layout());
+  }
+  multiply_all(pool_, blocks, schedule_, kernels, std::span(products_).first(used), rows * out);
   return y;
 }
 

@@ -8,6 +8,7 @@
 #include "ops/cpu/block_layout.h"
 #include "ops/cpu/path.h"
 #include "ops/cpu/sum_schedule.h"
+#include "strake/base/half.h"
 
 namespace strake::cpu {
 
@@ -35,12 +36,14 @@ struct BlockProduct {
 
 // The kernels of one path for one kind of activations.
 struct ProductKernels {
-  DType activations;                // what Tile::x holds: kBF16 or kF32
-  int one_tile;                     // up to so many rows are one tile
-  int most_rows;                    // of each of several tiles
-  int (*blocks_at_once)(int rows);  // that multiply() is best called with
+  DType activations;                    // what Tile::x holds: kBF16 or kF32
+  int most_rows;                        // of a tile
+  int most_tiles;                       // of a product
+  int (*blocks_at_once)(int64_t rows);  // that multiply() is best called with
   size_t (*scratch_bytes)(const BlockLayout& layout, const SumSchedule& schedule, int64_t rows);
   void (*multiply)(const BlockProduct& product);
+  // Sum of a group of activations, for weights with biases; null where multiply() takes it itself.
+  float (*sum_group)(const Bf16* x, int64_t count);
 };
 
 // The path's kernels for activations of this type: bfloat16 stays as it is where the path has

@@ -11,6 +11,7 @@ using Ints16 = int32_t __attribute__((vector_size(64)));
 using Halves8 = uint16_t __attribute__((vector_size(16)));
 
 constexpr int kTileRows = 6;
+constexpr int kMostTiles = 64;        // their activations stay in a cache from block to block
 constexpr int64_t kMostInputs = 128;  // unpacked at once
 
 template <class Vector>
@@ -270,10 +271,8 @@ void multiply_block(const BlockProduct& product) {
   int64_t input = 0;
   float* top = stack - level;
   for (const SumSchedule::Step& step : product.schedule.steps) {
-    if (step.start == SumSchedule::Start::kPush) {
-      top += level;
-      std::fill_n(top, level, 0.0f);
-    }
+    top += level;
+    std::fill_n(top, level, 0.0f);
     for (const int64_t end = input + step.inputs; input < end; input += unit) {
       unpack(product.layout, product.block, input, unit, values);
       float* sums = top;
@@ -322,6 +321,6 @@ void unpack_row(const BlockLayout& layout, const std::byte* block, int row, floa
   }
 }
 
-constexpr FloatKernels kKernels{
-    {DType::kF32, kTileRows, kTileRows, [](int) { return 1; }, scratch_bytes, multiply},
-    unpack_row};
+constexpr FloatKernels kKernels{{DType::kF32, kTileRows, kMostTiles, [](int64_t) { return 1; },
+                                 scratch_bytes, multiply, nullptr},
+                                unpack_row};

@@ -10,7 +10,8 @@ void push_node(const SumTree& tree, int index, int below, SumSchedule& schedule)
   const SumTree::Node& node = tree.node(index);
   schedule.depth = std::max(schedule.depth, below + 1);
   if (node.left < 0) {
-    schedule.steps.push_back({SumSchedule::Start::kPush, node.end - node.begin, 0, -1});
+    schedule.steps.push_back({node.end - node.begin, 0, -1});
+    schedule.inputs += node.end - node.begin;
     return;
   }
   push_node(tree, node.left, below, schedule);
@@ -18,28 +19,12 @@ void push_node(const SumTree& tree, int index, int below, SumSchedule& schedule)
   ++schedule.steps.back().merges;
 }
 
-using Steps = std::vector<SumSchedule::Step>;
-
-Steps cut_at_chunks(const Steps& steps) {
-  Steps cut;
-  int64_t room = SumSchedule::kChunk;
-  for (SumSchedule::Step step : steps) {
-    while (step.inputs > room) {
-      cut.push_back({step.start, room, 0, -1});
-      step.start = SumSchedule::Start::kGoOn;
-      step.inputs -= room;
-      room = SumSchedule::kChunk;
-    }
-    cut.push_back(step);
-    room -= step.inputs;
-    if (room == 0) room = SumSchedule::kChunk;
-  }
-  return cut;
-}
-
 }  // namespace
 
-SumSchedule::SumSchedule(const PartialSums& sums) {
+void SumSchedule::assign(const PartialSums& sums) {
+  steps.clear();
+  inputs = 0;
+  depth = 0;
   unit = 64;
   for (const SumTree::Node& node : sums.tree.nodes())
     while (node.begin % unit != 0 || node.end % unit != 0) unit /= 2;
@@ -47,7 +32,6 @@ SumSchedule::SumSchedule(const PartialSums& sums) {
     push_node(sums.tree, sums.nodes[i], 0, *this);
     steps.back().node = static_cast<int>(i);
   }
-  steps = cut_at_chunks(steps);
 }
 
 }  // namespace strake::cpu
