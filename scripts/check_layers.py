@@ -35,6 +35,7 @@ OUTSIDE = {
     "nlohmann/": None,
     "CLI/": ["cli", "server"],
     "mpi.h": ["comm"],
+    "hwloc.h": ["engine"],
     "pcre2.h": ["text"],
     "utf8proc.h": ["text"],
 }

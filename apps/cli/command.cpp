@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cstdlib>
 #include <exception>
-#include <thread>
 
 #include "base/fail.h"
 #include "comm/communicators.h"
@@ -20,11 +19,9 @@ Shares RunOptions::shares(int group_size) const {
   return weighted;
 }
 
-SessionOptions RunOptions::session(int group_size) const {
+SessionOptions RunOptions::session() const {
   SessionOptions session{model, device, threads, path};
-  if (threads == 0)
-    session.threads =
-        std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / group_size);
+  if (placement == "auto") session.placement = PlacementPolicy::kAuto;
   if (activations == "float32") session.activations = DType::kF32;
   if (activations == "bfloat16") session.activations = DType::kBF16;
   return session;
@@ -53,8 +50,13 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->type_name("N");
   command.add_option("--share", options.share, "Weight of each rank, as 2,1 (default: equal)")
       ->type_name("W,W,...");
-  command.add_option("--threads", options.threads, "Threads of each rank (0: divide the machine)")
+  command.add_option("--threads", options.threads, "Threads of each rank (0: divide the cores)")
       ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command
+      .add_option("--placement", options.placement,
+                  "Where threads run: auto (each rank on cores of its own) or none")
+      ->check(CLI::IsMember({"auto", "none"}))
       ->capture_default_str();
   command.add_option("--device", options.device, "Where to compute: cpu")->capture_default_str();
   command

@@ -25,9 +25,10 @@ struct RunOptions {
   std::filesystem::path model;
   int ranks = 0;      // 0: as many as mpirun started, or 1
   std::string share;  // "2,1"; empty: equal
-  int threads = 0;    // a rank; 0: the machine's processors divided by the ranks
+  int threads = 0;    // a rank; 0: its part of the host's cores
   std::string device = "cpu";
   std::string path;  // empty: the fastest that all ranks have
+  std::string placement = "auto";
   std::string activations = "auto";
   double deadline_seconds = 30;
   bool json = false;
@@ -35,7 +36,7 @@ struct RunOptions {
 
   // Throws Error(kUsage) when --share does not have a weight for each rank.
   Shares shares(int group_size) const;
-  SessionOptions session(int group_size) const;
+  SessionOptions session() const;
   GroupOptions group() const;
 };
 

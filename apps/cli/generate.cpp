@@ -59,6 +59,12 @@ void report(const GenerateOptions& options, const GenerationResult& result, cons
   const double prefill = rate(result.prompt_tokens, result.prefill_seconds);
   const double decode = rate(result.decode_steps, result.decode_seconds);
   if (options.run.json) {
+    Json threads = Json::array();
+    Json cpus = Json::array();
+    for (const Placement& placement : session.placements()) {
+      threads.push_back(placement.threads);
+      cpus.push_back(format_cpus(placement.cpus));
+    }
     print_json({{"tokens", result.tokens},
                 {"text", text},
                 {"finish_reason", to_string(result.finish)},
@@ -68,6 +74,8 @@ void report(const GenerateOptions& options, const GenerationResult& result, cons
                 {"path", session.path()},
                 {"ranks", session.bytes_per_rank().size()},
                 {"bytes_per_rank", session.bytes_per_rank()},
+                {"threads_per_rank", threads},
+                {"cpus_per_rank", cpus},
                 {"logits_hash", format_hash(result.logits_hash)}});
     return;
   }
@@ -77,14 +85,16 @@ void report(const GenerateOptions& options, const GenerationResult& result, cons
              "prefill  {} tokens, {:.1f} tokens/s\n"
              "decode   {} tokens, {:.1f} tokens/s\n"
              "weights  {} on {} rank{}\n"
+             "threads  {}\n"
              "logits   {} (hash of every row that a token was chosen from)\n",
              result.prompt_tokens, prefill, result.tokens.size(), decode,
              format_bytes(session.bytes_per_rank()), session.bytes_per_rank().size(),
-             session.bytes_per_rank().size() == 1 ? "" : "s", format_hash(result.logits_hash));
+             session.bytes_per_rank().size() == 1 ? "" : "s", format_threads(session.placements()),
+             format_hash(result.logits_hash));
 }
 
 void generate_on_rank(const GenerateOptions& options, Group& group) {
-  Session session(group, options.run.shares(group.size()), options.run.session(group.size()));
+  Session session(group, options.run.shares(group.size()), options.run.session());
   std::optional<Tokenizer> tokenizer;
   if (std::filesystem::exists(options.run.model / "tokenizer.json"))
     tokenizer = Tokenizer::load(options.run.model);

@@ -25,6 +25,16 @@ std::string format_bytes(const std::vector<int64_t>& bytes) {
   return text;
 }
 
+std::string format_threads(const std::vector<Placement>& placements) {
+  std::string text;
+  for (const auto& [threads, cpus] : placements) {
+    text += fmt::format("{}{}", text.empty() ? "" : " + ", threads);
+    if (!cpus.empty())
+      text += fmt::format(" on CPU{} {}", cpus.size() == 1 ? "" : "s", format_cpus(cpus));
+  }
+  return text;
+}
+
 std::string format_hash(uint64_t hash) { return fmt::format("{:016x}", hash); }
 
 void print_json(const Json& json) { fmt::print("{}\n", dump_json(json, 2)); }

@@ -6,13 +6,16 @@
 #include <vector>
 
 #include "base/json.h"
+#include "engine/placement.h"
 
 namespace strake::cli {
 
 // "3.52 MB", decimal.
 std::string format_bytes(int64_t bytes);
 std::string format_bytes(const std::vector<int64_t>& bytes);  // "1.78 MB + 1.76 MB"
-std::string format_hash(uint64_t hash);                       // 16 hexadecimal digits
+// "8 on CPUs 0-7 + 8 on CPUs 8-15"; "2 + 2" where they run anywhere.
+std::string format_threads(const std::vector<Placement>& placements);
+std::string format_hash(uint64_t hash);  // 16 hexadecimal digits
 
 void print_json(const Json& json);
 

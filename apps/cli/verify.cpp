@@ -34,7 +34,7 @@ int verify_command(const VerifyCommandOptions& options) {
   const auto ids = options.ids.empty() ? default_ids(vocabulary) : parse_ids(options.ids);
   VerifyOptions verify_options = options.verify;
   verify_options.group = options.run.group();
-  const auto results = verify(options.run.session(1), options.ranks, ids, verify_options);
+  const auto results = verify(options.run.session(), options.ranks, ids, verify_options);
   bool equal = true;
   Json json = Json::array();
   for (const Verification& result : results) {
@@ -60,6 +60,7 @@ void add_verify(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand(
       "verify", "Run each rank count (as threads of this process) and compare every bit");
   auto options = std::make_shared<VerifyCommandOptions>();
+  options->run.placement = "none";
   add_model_option(*command, options->run.model);
   add_json_option(*command, options->run.json);
   command->add_option("--ranks", options->ranks, "Rank counts to compare with the first")
@@ -72,8 +73,7 @@ void add_verify(CLI::App& app, Action& action) {
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   command
-      ->add_option("--threads", options->run.threads,
-                   "Threads of each rank (0: divide the machine)")
+      ->add_option("--threads", options->run.threads, "Threads of each rank (0: divide the cores)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->callback([options, &action] {

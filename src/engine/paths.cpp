@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/fail.h"
+#include "engine/gather.h"
 #include "strake/ops/backend.h"
 
 namespace strake {
@@ -39,23 +40,11 @@ std::string choose_path(std::span<const std::vector<std::string>> paths_by_rank,
 std::string agree_on_path(Group& group, std::string_view device, std::string_view forced) {
   std::string mine;  // each name and a line end
   for (const std::string_view path : backend_paths(device)) mine.append(path).push_back('\n');
-  const auto ranks = static_cast<size_t>(group.size());
-  const auto length = static_cast<int64_t>(mine.size());
-  std::vector<int64_t> lengths(ranks);
-  group.all_gather(std::as_bytes(std::span(&length, 1)), std::as_writable_bytes(std::span(lengths)),
-                   std::vector<int64_t>(ranks, sizeof length));
-  int64_t total = 0;
-  for (const int64_t bytes : lengths) total += bytes;
-  std::string all(static_cast<size_t>(total), '\0');
-  group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)), lengths);
-
-  std::vector<std::vector<std::string>> paths_by_rank(ranks);
-  std::string_view rest = all;
-  for (size_t rank = 0; rank < ranks; ++rank) {
-    std::string_view names = rest.substr(0, static_cast<size_t>(lengths[rank]));
-    rest.remove_prefix(names.size());
-    for (; !names.empty(); names.remove_prefix(names.find('\n') + 1))
-      paths_by_rank[rank].emplace_back(names.substr(0, names.find('\n')));
+  std::vector<std::vector<std::string>> paths_by_rank;
+  for (const std::string& all : gather_lists(group, mine)) {
+    std::vector<std::string>& paths = paths_by_rank.emplace_back();
+    for (std::string_view names = all; !names.empty(); names.remove_prefix(names.find('\n') + 1))
+      paths.emplace_back(names.substr(0, names.find('\n')));
   }
   return choose_path(paths_by_rank, forced);
 }

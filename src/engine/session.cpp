@@ -19,8 +19,9 @@ std::vector<int32_t> read_stop_tokens(const Checkpoint& checkpoint) {
 
 Session::Session(Group& group, const Shares& shares, const SessionOptions& options)
     : checkpoint_(Checkpoint::open(options.model)),
+      placements_(place_ranks(group, options.threads, options.placement)),
       backend_(make_backend(options.device,
-                            {.threads = options.threads,
+                            {.threads = placements_[static_cast<size_t>(group.rank())].threads,
                              .path = agree_on_path(group, options.device, options.path)})),
       context_{*backend_, group,
                options.activations.value_or(checkpoint_.quantization().global() ? DType::kBF16

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/placement.h"
 #include "models/model.h"
 #include "strake/nn/context.h"
 
@@ -17,8 +18,10 @@ namespace strake {
 struct SessionOptions {
   std::filesystem::path model;
   std::string device = "cpu";
-  int threads = 1;
+  int threads = 1;        // of this rank; 0: its part of the host's physical cores
   std::string path = {};  // instruction path; empty: the fastest that all ranks have
+  // kAuto keeps the thread that makes the session to its place, and does not set it free again.
+  PlacementPolicy placement = PlacementPolicy::kNone;
   // By default bfloat16 for quantized checkpoints and float32 for others, whose weights are worth
   // it.
   std::optional<DType> activations = {};
@@ -34,6 +37,8 @@ class Session {
   const Model& model() const { return *model_; }
   // The instruction path that all ranks agreed on.
   std::string_view path() const { return backend_->path(); }
+  // Each rank's threads, and where they run.
+  const std::vector<Placement>& placements() const { return placements_; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
   SequenceCache make_cache(int64_t capacity) const {
     return model_->make_cache(capacity, context_.activations);
@@ -45,6 +50,7 @@ class Session {
 
  private:
   Checkpoint checkpoint_;
+  std::vector<Placement> placements_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   Context context_;

@@ -1,6 +1,7 @@
 // The commands on several processes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <fstream>
@@ -15,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::seconds;
 using testing::HasSubstr;
+using testing::MatchesRegex;
 
 TEST(CliRanks, TokensAndBitsDoNotDependOnTheNumberOfProcesses) {
   for (const std::string sampling : {"", " --temperature 0.8 --top-p 0.9 --seed 5"}) {
@@ -30,6 +32,34 @@ TEST(CliRanks, TokensAndBitsDoNotDependOnTheNumberOfProcesses) {
       EXPECT_EQ(json.at("bytes_per_rank").size(), static_cast<size_t>(std::stoi(ranks)));
     }
   }
+}
+
+TEST(CliRanks, RanksHaveProcessorsOfTheirOwn) {
+  cpu_set_t usable;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof usable, &usable), 0);
+  if (CPU_COUNT(&usable) < 2) GTEST_SKIP() << "needs two processors";
+  const std::string generate = "generate --ids 35,79 --max-tokens 4 --ranks 2 --threads 1 --json";
+  const Json placed = run_strake(generate).json();
+  const Json cpus = placed.at("cpus_per_rank");
+  ASSERT_EQ(cpus.size(), 2u);
+  EXPECT_THAT(cpus[0].get<std::string>(), MatchesRegex("[0-9]+"));
+  EXPECT_THAT(cpus[1].get<std::string>(), MatchesRegex("[0-9]+"));
+  EXPECT_NE(cpus[0], cpus[1]);
+  EXPECT_EQ(placed.at("threads_per_rank"), Json({1, 1}));
+  const Json free = run_strake(generate + " --placement none").json();
+  EXPECT_EQ(free.at("cpus_per_rank"), Json({"", ""}));
+  EXPECT_EQ(free.at("logits_hash"), placed.at("logits_hash"));
+}
+
+TEST(CliRanks, RanksOnOneProcessorShareIt) {
+  const RunResult result = run_strake("generate --ids 35,79 --max-tokens 4 --ranks 2 --json",
+                                      "taskset -c $(taskset -cp $$ | sed 's/.*[ ,-]//') ");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json json = result.json();
+  EXPECT_EQ(json.at("threads_per_rank"), Json({1, 1}));
+  EXPECT_EQ(json.at("cpus_per_rank")[0], json.at("cpus_per_rank")[1]);
+  EXPECT_EQ(run_strake("generate --ids 35,79 --max-tokens 4 --json").json().at("logits_hash"),
+            json.at("logits_hash"));
 }
 
 TEST(CliRanks, PrefillLogitsHaveTheSameBits) {
