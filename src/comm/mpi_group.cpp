@@ -67,7 +67,9 @@ struct Tag {
   bool operator==(const Tag&) const = default;
 };
 
-// Waits between polls: short waits spin, longer ones give the core to ranks that share it.
+// Waits between polls: spins for some 50 us, then yields for some 5 ms, then sleeps. On a core that
+// a program outside the run wants too, one yield can cost milliseconds: too much while the peer is
+// about to answer. And a rank whose peer has lost its core is still awake when that goes on.
 class Backoff {
  public:
   void pause() {
@@ -84,8 +86,8 @@ class Backoff {
   bool should_read_clock() const { return polls_ >= kSpins + kYields || polls_ % 64 == 0; }
 
  private:
-  static constexpr int kSpins = 100;
-  static constexpr int kYields = 2'000;
+  static constexpr int kSpins = 1'000;
+  static constexpr int kYields = 8'000;
   static constexpr std::chrono::microseconds kLongestSleep{1'000};
   int polls_ = 0;
   std::chrono::microseconds sleep_{20};

@@ -60,7 +60,7 @@ TEST(Place, FewerThreadsThanCoresStayOnOneNode) {
   EXPECT_EQ(places(kServer, 1, 8), (Places{"8: 0-7"}));
   EXPECT_EQ(places(kServer, 2, 4), (Places{"4: 0-3", "4: 16-19"}));
   EXPECT_EQ(places(kServer, 2, 9), (Places{"9: 0-8", "9: 16-24"})) << "no node has nine";
-  // The second rank has two cores of node 1's end and four of node 2: the four fit there alone.
+  // The second rank has cores 5 to 9, of which no node has four.
   EXPECT_EQ(places(machine(4, 4, 1), 3, 4), (Places{"4: 0-3", "4: 5-8", "4: 12-15"}));
   EXPECT_EQ(places(kServer, 3, 6), (Places{"6: 0-5", "6: 10-15", "6: 24-29"}));
 }
