@@ -35,7 +35,7 @@ void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowT
   const bool summed = kernels.sum_group != nullptr && has_biases(layout.scaling);
   const int64_t row_bytes = layout.in * (pairs ? 2 : 4);
   const int64_t groups = layout.groups();
-  x_.resize(static_cast<size_t>(count * row_bytes));
+  x_.resize(static_cast<size_t>(count * row_bytes + kInputsBeyond * kernels.most_rows * 4));
   sums_.resize(static_cast<size_t>(summed ? count * groups : 0));
   out_.clear();
   tiles_.clear();

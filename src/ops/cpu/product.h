@@ -12,6 +12,9 @@
 
 namespace strake::cpu {
 
+// Kernels may read activations of so many inputs after the last, and ignore them: three groups.
+inline constexpr int64_t kInputsBeyond = 3 * 128;
+
 // Activation rows that a kernel multiplies with a block at once, input by input side by side.
 struct Tile {
   int rows;

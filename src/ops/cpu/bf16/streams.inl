@@ -1,11 +1,10 @@
 // Products with up to four activation rows: codes go from memory through registers. Included by
-// product_bf16_avx512.cpp.
+// products.inl.
 //
 // A block is read from its beginning to its end, so that blocks that follow each other are one
 // stream from memory. A group's sum is a chain of dependent instructions; four groups in turn hide
 // their latency.
 
-constexpr int kStreamRows = 4;
 constexpr int kStreamGroups = 4;
 static_assert(kReadBeyond > (kStreamGroups - 1) * (kBlockRows * 128 + 2 * kBlockRows * 4),
               "the last batch may begin with the block's last group");

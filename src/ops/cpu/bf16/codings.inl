@@ -1,4 +1,4 @@
-// Codes and scales of 16 rows in registers: included by product_bf16_avx512.cpp.
+// Codes and scales of 16 rows in registers: included by products.inl.
 
 STRAKE_INLINE __m512i load(const std::byte* from) { return _mm512_loadu_si512(from); }
 STRAKE_INLINE void prefetch(const std::byte* at) {

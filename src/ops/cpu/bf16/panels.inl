@@ -1,19 +1,5 @@
 // Products with many activation rows: codes are unpacked once, a chunk of inputs at a time, and all
-// tiles multiply them from the first cache. Included by product_bf16_avx512.cpp.
-
-constexpr int kPanelRows = 12;  // of a tile
-// Tiles that one panel multiplies: their activations stay in a cache from panel to panel.
-constexpr int kPanelTiles = 24;
-// Inputs of a chunk: 16 KB of two blocks' pairs and 6 KB of 12 rows fit the first cache.
-constexpr int64_t kChunk = 256;
-constexpr int64_t kChunkGroups = kChunk / 16;
-
-// A chunk of two blocks.
-struct Panel {
-  alignas(kRegister) std::byte pairs[kChunk / 2 * kWide * kRegister];
-  float scales[kChunkGroups * kWide * kBlockRows];
-  float biases[kChunkGroups * kWide * kBlockRows];
-};
+// tiles multiply them from the first cache. Included by products.inl.
 
 // Unpacks the next `inputs` inputs of a block, which is the panel's first or second.
 template <class Stream>

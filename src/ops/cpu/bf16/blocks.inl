@@ -1,11 +1,8 @@
-// Products of two blocks with up to 12 activation rows. Included by product_bf16_avx512.cpp.
+// Products of two blocks with up to 12 activation rows. Included by products.inl.
 //
 // 24 chains of sums hide the latency of dot products, and a pair of inputs is loaded once for both
 // blocks. Same sums in the same order as streams': a group's sum from zero, pair by pair, then its
 // scale.
-
-constexpr int kWide = 2;  // blocks
-constexpr int kDirectRows = 8;
 
 // ---- Sources of the next group of two blocks.
 
