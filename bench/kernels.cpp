@@ -1,17 +1,12 @@
 // Products by format, shape and rows, as shares of what the same cores do at best in the same run:
 // bench_kernels --help
 //
-// Weights are read from memory: every call takes the next of copies that fill 512 MB together. Each
-// sample of a product stands beside samples of the probes, and those taken while something else
-// shared the cores are dropped. Figures are medians.
+// Weights are read from memory: every call takes the next of copies that fill 512 MB together.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <functional>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -19,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/probes.h"
+#include "measurements.h"
 #include "strake/base/error.h"
 #include "strake/base/half.h"
 #include "strake/ops/backend.h"
@@ -28,8 +23,6 @@ namespace strake {
 namespace {
 
 constexpr int64_t kColdBytes = int64_t{512} << 20;
-constexpr double kCleanAdds = 3.3;       // adds per cycle of a core that nothing shares
-constexpr double kSampleSeconds = 0.02;  // at least, of products
 constexpr int64_t kExperts = 64, kChosen = 8, kExpertHidden = 2048, kExpertWidth = 1024;
 
 struct Options {
@@ -40,6 +33,7 @@ struct Options {
   std::vector<int64_t> rows{1, 8, 128, 512};
   std::vector<int64_t> gather_rows{1, 64};
   double seconds = 1;
+  bool json = false;
 };
 
 // "mode[:bits[:group]]"; "all" stands for every format, "bf16" for a dense weight.
@@ -120,98 +114,43 @@ class ColdWeights {
   int64_t bytes_ = 0;
 };
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<long>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-// What one call moves and computes.
-struct Work {
-  double bytes;
-  double operations;
-};
-
 class Bench {
  public:
   explicit Bench(const Options& options)
       : options_(options),
         backend_(make_backend("cpu", {.threads = options.threads, .path = options.path})),
-        probes_(options.threads) {}
+        measurements_({.engine = fmt::format("path {}", backend_->path()),
+                       .threads = backend_->threads(),
+                       .seconds = options.seconds,
+                       .output = options.json ? Measurements::Output::kJson
+                                              : Measurements::Output::kTable}) {}
 
   void run();
 
  private:
   void products(const std::optional<Format>& format, const Shape& shape);
   void experts(const std::optional<Format>& format);
-  void measure(const std::string& label, const Work& work, const std::function<void()>& call);
 
   Options options_;
   std::unique_ptr<Backend> backend_;
-  Probes probes_;
+  Measurements measurements_;
 };
 
-void Bench::measure(const std::string& label, const Work& work, const std::function<void()>& call) {
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  };
-  call();
-  struct Sample {
-    double adds, seconds, bandwidth, products;
-  };
-  std::vector<Sample> samples;
-  const auto start = Clock::now();
-  while (samples.size() < 5 || since(start) < options_.seconds) {
-    Sample sample{};
-    sample.bandwidth = probes_.read_bandwidth();
-    sample.adds = probes_.adds_per_cycle();
-    sample.products = probes_.product_rate();
-    int64_t calls = 0;
-    const auto begin = Clock::now();
-    do {
-      call();
-      ++calls;
-      sample.seconds = since(begin);
-    } while (sample.seconds < kSampleSeconds);
-    sample.seconds /= static_cast<double>(calls);
-    sample.adds = std::min(sample.adds, probes_.adds_per_cycle());
-    samples.push_back(sample);
-  }
-  // Where fewer than three samples are clean, all count, and the last column says so.
-  std::vector<Sample> clean;
-  std::ranges::copy_if(samples, std::back_inserter(clean),
-                       [](const Sample& sample) { return sample.adds >= kCleanAdds; });
-  const std::vector<Sample>& taken = clean.size() < 3 ? samples : clean;
-  const auto middle = [&](auto value) {
-    std::vector<double> values;
-    for (const Sample& sample : taken) values.push_back(value(sample));
-    return median(values);
-  };
-  fmt::print("{:<50}{:>10.1f}{:>8.1f}{:>8.3f}{:>9.1f}{:>8.3f}{:>8.1f}{:>8.0f}{:>5}/{}{}\n", label,
-             1e6 * middle([](const Sample& s) { return s.seconds; }),
-             middle([&](const Sample& s) { return work.bytes / s.seconds / 1e9; }),
-             middle([&](const Sample& s) { return work.bytes / s.seconds / s.bandwidth; }),
-             middle([&](const Sample& s) { return work.operations / s.seconds / 1e9; }),
-             middle([&](const Sample& s) { return work.operations / s.seconds / s.products; }),
-             middle([](const Sample& s) { return s.bandwidth / 1e9; }),
-             middle([](const Sample& s) { return s.products / 1e9; }), clean.size(), samples.size(),
-             clean.size() < 3 ? " noisy" : "");
-  std::fflush(stdout);
-}
-
 void Bench::products(const std::optional<Format>& format, const Shape& shape) {
+  if (options_.rows.empty()) return;
   const int64_t outputs = shape[0], inputs = shape[1];
   ColdWeights weights(*backend_, format, shape);
   const SumTree tree = SumTree::whole(inputs);
   for (const int64_t rows : options_.rows) {
     std::mt19937_64 random(2);
     const Tensor x = random_bf16(random, {rows, inputs});
-    measure(
-        fmt::format("{:<16}{:>14}   M={}", name_of(format), fmt::format("{}x{}", outputs, inputs),
-                    rows),
-        {static_cast<double>(weights.bytes()), 2.0 * static_cast<double>(rows * outputs * inputs)},
-        [&] { backend_->matmul(x, weights.next(), tree); });
+    measurements_.measure({.format = name_of(format),
+                           .outputs = outputs,
+                           .inputs = inputs,
+                           .rows = rows,
+                           .bytes = static_cast<double>(weights.bytes()),
+                           .operations = 2.0 * static_cast<double>(rows * outputs * inputs)},
+                          [&] { backend_->matmul(x, weights.next(), tree); });
   }
 }
 
@@ -236,21 +175,21 @@ void Bench::experts(const std::optional<Format>& format) {
       }
     }
     const double share = static_cast<double>(std::ranges::count(read, true)) / kExperts;
-    measure(fmt::format("{:<16}{:>14}   experts, M={}", name_of(format),
-                        fmt::format("{}x{}", kExpertWidth, kExpertHidden), rows),
-            {share * static_cast<double>(weights.bytes()),
-             2.0 * static_cast<double>(rows * kChosen * kExpertWidth * kExpertHidden)},
-            [&] {
-              backend_->gather_matmul(x, weights.next(), {lhs, rhs}, {tree, root});
-            });
+    measurements_.measure(
+        {.format = name_of(format),
+         .kind = "experts",
+         .outputs = kExpertWidth,
+         .inputs = kExpertHidden,
+         .rows = rows,
+         .bytes = share * static_cast<double>(weights.bytes()),
+         .operations = 2.0 * static_cast<double>(rows * kChosen * kExpertWidth * kExpertHidden)},
+        [&] {
+          backend_->gather_matmul(x, weights.next(), {lhs, rhs}, {tree, root});
+        });
   }
 }
 
 void Bench::run() {
-  fmt::print("path {}, {} threads; shares of the read bandwidth and of the product rate probed\n",
-             backend_->path(), backend_->threads());
-  fmt::print("{:<50}{:>10}{:>8}{:>8}{:>9}{:>8}{:>8}{:>8}  clean\n", "format, N x K, rows", "us",
-             "GB/s", "share", "GFLOP/s", "share", "probed", "probed");
   const auto formats = parse_formats(options_.modes);
   for (const auto& format : formats) {
     for (const std::string& words : options_.shapes) {
@@ -283,6 +222,7 @@ int main(int count, char** words) {
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--seconds", options.seconds, "Of each measurement")->capture_default_str();
+  app.add_flag("--json", options.json, "One object a line: probes, then products");
   CLI11_PARSE(app, count, words);
   try {
     std::erase(options.rows, 0);
