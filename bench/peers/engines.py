@@ -7,11 +7,15 @@ nothing), clean (nothing else was seen on the cores), version.
 
 import dataclasses
 import json
+import os
 import pathlib
+import resource
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).parent
+OTHERS_SHARE = 0.05  # of one core, that others may work while a figure still counts as clean
 
 # Format, as the tables call it: strake bench's options, bench_kernels' name, llama.cpp's nearest.
 FORMATS = {
@@ -39,28 +43,40 @@ class Failure(RuntimeError):
     """A process did not do what it should."""
 
 
-def run_lines(command, threads):
-    """The JSON lines of a command that may use the first `threads` cores."""
+def busy_seconds():
+    """What all cores have worked since the start of the machine, and what a host took from them."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    """What processes that were waited for have worked."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run_alone(command, threads):
+    """The output of a command that may use the first `threads` cores, and whether nothing else
+    worked meanwhile."""
     pinned = ["taskset", "--cpu-list", f"0-{threads - 1}", *map(str, command)]
+    start, others = time.monotonic(), busy_seconds() - own_seconds()
     run = subprocess.run(pinned, stdout=subprocess.PIPE, text=True, check=False)
     if run.returncode != 0:
         raise Failure(f"exit code {run.returncode} of {' '.join(pinned)}")
-    return run.stdout
-
-
-def json_lines(command, threads):
-    """The same, parsed."""
-    return [json.loads(line) for line in run_lines(command, threads).splitlines()]
+    others = busy_seconds() - own_seconds() - others
+    return run.stdout, others < OTHERS_SHARE * (time.monotonic() - start)
 
 
 def products(command, threads):
     """The figures of a program that prints as bench_kernels --json does."""
-    head, *lines = json_lines(command, threads)
+    output, alone = run_alone(command, threads)
+    head, *lines = map(json.loads, output.splitlines())
     return [{
         "measure": product_name(line["outputs"], line["inputs"], line["rows"]),
         "rate": line["operations"] / line["seconds"] / 1e9,
         "read_share": line["bandwidth_share"],
-        "clean": line["clean"],
+        "clean": alone and line["clean"],
         "version": head["engine"],
     } for line in lines]
 
@@ -83,24 +99,26 @@ def strake_products(settings, threads, name, shape):
 
 
 def onednn_products(settings, threads, _, shape):
-    """oneDNN's packed bfloat16 weight."""
-    return products([settings.build / "bench/bench_onednn",
+    """oneDNN's packed bfloat16 weight. Its idle threads spin for less than a millisecond, so that
+    they are out of the way of the probes, and of their own where something else runs too."""
+    return products(["env", "GOMP_SPINCOUNT=30000", settings.build / "bench/bench_onednn",
                      *product_options(settings, threads, shape)], threads)
 
 
 def probe(settings, threads):
     """What bench_kernels' probes alone find."""
-    return json_lines([settings.build / "bench/bench_kernels", "--m", 0, "--experts-m", 0,
-                       "--json", "--threads", threads], threads)[0]
+    output, _ = run_alone([settings.build / "bench/bench_kernels", "--m", 0, "--experts-m", 0,
+                           "--json", "--threads", threads], threads)
+    return json.loads(output)
 
 
-def probed(settings, threads, measure):
-    """A process' output, and what probes found around it: the read bandwidth, and clean or not."""
+def probed(settings, threads, command):
+    """A command's output, the read bandwidth that probes found around it, and clean or not."""
     before = probe(settings, threads)
-    output = measure()
+    output, alone = run_alone(command, threads)
     after = probe(settings, threads)
-    bandwidth = (before["read_bandwidth"] + after["read_bandwidth"]) / 2
-    return output, bandwidth, before["clean"] and after["clean"]
+    return (output, (before["read_bandwidth"] + after["read_bandwidth"]) / 2,
+            alone and before["clean"] and after["clean"])
 
 
 def mlx_products(settings, threads, name, shape):
@@ -108,59 +126,58 @@ def mlx_products(settings, threads, name, shape):
     rows = ",".join(str(rows) for rows in settings.rows if rows <= 8)
     if not rows:
         return []
-    lines, bandwidth, clean = probed(settings, threads, lambda: json_lines(
-        [sys.executable, HERE / "mlx_products.py", name, *shape, rows, settings.seconds], threads))
+    output, bandwidth, clean = probed(settings, threads, [
+        sys.executable, HERE / "mlx_products.py", name, *shape, rows, settings.seconds])
     return [{
         "measure": product_name(*shape, line["rows"]),
         "rate": line["operations"] / line["seconds"] / 1e9,
         "read_share": line["bytes"] / line["seconds"] / bandwidth,
         "clean": clean,
-        "version": f"MLX {line['version']}",
-    } for line in lines]
+        "version": line["version"],
+    } for line in map(json.loads, output.splitlines())]
 
 
-def engine_figures(settings, threads, measure):
-    """Figures of a process that gives rates of prefill and decode, and the weights' bytes."""
-    found, bandwidth, clean = probed(settings, threads, measure)
+def engine_figures(settings, threads, command, read=json.loads):
+    """Figures of a process whose output has rates of prefill and decode, and the weights' bytes."""
+    output, bandwidth, clean = probed(settings, threads, command)
+    found = read(output)
     shares = {"prefill": None, "decode": found["decode"] * found["weight_bytes"] / bandwidth}
     return [{"measure": measure, "rate": found[measure], "read_share": shares[measure],
              "clean": clean, "version": found["version"]} for measure in shares if measure in found]
 
 
+def read_strake_bench(output):
+    """The names of strake bench's fields stand here alone."""
+    run, = json.loads(output)["runs"]
+    context, = run["contexts"]
+    return {"prefill": context["prefill"]["tokens_per_second"],
+            "decode": context["decode"]["tokens_per_second"],
+            "weight_bytes": run["weight_bytes_per_token"],
+            "version": f"path {run['path']}"}
+
+
 def strake_engine(settings, threads, name, _=None):
-    """strake bench. The names of its fields stand here alone."""
-    def measure():
-        run, = json.loads(run_lines(
-            [settings.build / "strake", "bench", "--shape", "llama-1b", *FORMATS[name][0],
-             "--threads", threads, "--contexts", settings.prompt, "--tokens", settings.tokens,
-             "--repeats", 1, "--json"], threads))["runs"]
-        context, = run["contexts"]
-        return {"prefill": context["prefill"]["tokens_per_second"],
-                "decode": context["decode"]["tokens_per_second"],
-                "weight_bytes": run["weight_bytes_per_token"],
-                "version": f"path {run['path']}"}
-    return engine_figures(settings, threads, measure)
+    """strake bench."""
+    return engine_figures(settings, threads, [
+        settings.build / "strake", "bench", "--shape", "llama-1b", *FORMATS[name][0],
+        "--threads", threads, "--contexts", settings.prompt, "--tokens", settings.tokens,
+        "--repeats", 1, "--json"], read_strake_bench)
 
 
 def llamacpp_engine(settings, threads, name, _=None):
-    """llama.cpp, with what llama-cpp-python takes as defaults."""
+    """llama.cpp, with its own defaults."""
     kind = FORMATS[name][2]
     model = settings.work / f"{kind}.gguf"
     if not model.exists():
         partial = model.with_suffix(".partial")
         subprocess.run([sys.executable, HERE / "random_gguf.py", kind, partial], check=True)
         partial.rename(model)
-
-    def measure():
-        found, = json_lines([sys.executable, HERE / "llamacpp_engine.py", model, threads,
-                             settings.prompt, settings.tokens], threads)
-        return found | {"version": f"llama-cpp-python {found['version']}"}
-    return engine_figures(settings, threads, measure)
+    return engine_figures(settings, threads, [
+        sys.executable, HERE / "llamacpp_engine.py", model, threads, settings.prompt,
+        settings.tokens])
 
 
 def mlx_engine(settings, threads, name, _=None):
     """MLX, decode alone and one token, which takes it seconds."""
-    def measure():
-        found, = json_lines([sys.executable, HERE / "mlx_engine.py", name, 1], threads)
-        return found | {"version": f"MLX {found['version']}"}
-    return engine_figures(settings, threads, measure)
+    return engine_figures(settings, threads,
+                          [sys.executable, HERE / "mlx_engine.py", name, 1])

@@ -59,7 +59,7 @@ def main(path, threads, prompt, tokens):
         decode(context, [token])
     end = time.perf_counter()
     print(json.dumps({
-        "version": llama.__version__,
+        "version": f"llama-cpp-python {llama.__version__}",
         "prefill": prompt / (middle - start),
         "decode": tokens / (end - middle),
         "weight_bytes": os.path.getsize(path),

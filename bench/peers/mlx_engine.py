@@ -74,7 +74,7 @@ def main(name, tokens):
     elapsed = time.perf_counter() - start
     matrices = [part for layer in layers for part in vars(layer).values()
                 if isinstance(part, Matrix)]
-    print(json.dumps({"version": mx.__version__, "decode": tokens / elapsed,
+    print(json.dumps({"version": f"MLX {mx.__version__}", "decode": tokens / elapsed,
                       "weight_bytes": embedding.nbytes + sum(part.nbytes for part in matrices)}))
 
 

@@ -30,8 +30,9 @@ def main(name, outputs, inputs, row_counts, seconds):
         while (elapsed := time.perf_counter() - start) < seconds or calls == 0:
             mx.eval(matrices[calls % len(matrices)](x))
             calls += 1
-        print(json.dumps({"rows": rows, "seconds": elapsed / calls, "bytes": matrices[0].nbytes,
-                          "operations": 2 * rows * outputs * inputs, "version": mx.__version__}))
+        print(json.dumps({"version": f"MLX {mx.__version__}", "rows": rows,
+                          "seconds": elapsed / calls, "bytes": matrices[0].nbytes,
+                          "operations": 2 * rows * outputs * inputs}))
 
 
 if __name__ == "__main__":

@@ -124,10 +124,14 @@ def engine_table(medians, records):
 
 def mlx_table(medians):
     """Decode by Strake and MLX."""
-    rows = [[name, str(threads), show(medians.of("rate", "decode", threads, name, "Strake"), ".1f"),
-             show(medians.of("rate", "decode", threads, name, "MLX"), ".3f"), show(ratio, ".0f")]
-            for threads in medians.threads for name in medians.formats
-            if (ratio := medians.ratio("decode", threads, name, "MLX"))]
+    rows = []
+    for threads in medians.threads:
+        for name in medians.formats:
+            if ratio := medians.ratio("decode", threads, name, "MLX"):
+                ours, theirs = (medians.of("rate", "decode", threads, name, engine)
+                                for engine in ("Strake", "MLX"))
+                rows.append([name, str(threads), show(ours, ".1f"), show(theirs, ".3f"),
+                             show(ratio, ".0f")])
     return table(["format", "threads", "Strake", "MLX", "ratio"], rows)
 
 
@@ -154,7 +158,7 @@ def product_tables(medians):
             for measure in measures:
                 head += [measure.split(", ")[1], "oneDNN", "ratio"]
             first = measures[0].split(", ")[1]
-            yield table([*head, f"read share, {first}", f"of MLX, {first}"], rows)
+            yield table([*head, f"read share, {first}", f"times MLX's, {first}"], rows)
 
 
 def markdown(results):
@@ -165,42 +169,47 @@ def markdown(results):
     versions = sorted({f"{r['engine']}: {r['version']}" for r in records})
     text = (f"    {results['command']}\n\n{results['date']}, {results['machine']}. "
             f"{'; '.join(versions)}.\n\n![Strake beside others](peers.svg)\n\n"
-            f"Medians of {results['rounds']} interleaved rounds; a ratio is Strake's speed over the "
-            "other's, the median of each round's. An asterisk: something else was on the cores in "
-            f"all but {FEWEST - 1} rounds at most, and all rounds count. Read share: weights read, "
-            "of what the same cores read from memory around the measurement.\n\n")
+            f"Medians of {results['rounds']} interleaved rounds; a ratio is Strake's speed over "
+            f"the other's, the median of each round's. An asterisk: in fewer than {FEWEST} rounds "
+            "were they alone on the machine, and all rounds count. Read share: weights read, of "
+            "what the same cores read from memory around the measurement.\n\n")
     bars = [[bar.words, f"{bar.least:g}", show(ratio, ".3g"), where,
-             "reached" if ratio.value >= bar.least else "missed"]
+             "noisy" if ratio.noisy else "reached" if ratio.value >= bar.least else "missed"]
             for bar, ratio, where in check_bars(medians)]
     text += table(["asked", "at least", "least found", "where", ""], bars)
     if "llama.cpp" in engines:
-        text += (f"The Llama 3.2 1B shape with random weights, tokens a second: prefill of "
-                 f"{results['prompt']} tokens, then decode of {results['tokens']}. llama.cpp rounds "
-                 "activations to 8 bits, Strake does not.\n\n" + engine_table(medians, records))
+        text += ("The Llama 3.2 1B shape with random weights, tokens a second: prefill of "
+                 f"{results['prompt']} tokens, then decode of {results['tokens']}. llama.cpp "
+                 "rounds activations to 8 bits, Strake does not.\n\n"
+                 + engine_table(medians, records))
     if "MLX" in engines:
         text += ("MLX on the processor, tokens a second of decode, after no prompt:\n\n"
                  + mlx_table(medians))
     for number, found in enumerate(product_tables(medians)):
         if number == 0:
-            text += ("Products y = x W^T of M rows, W cold in memory: GFLOP/s beside oneDNN's of a "
-                     "packed bfloat16 W.\n\n")
+            text += ("Products y = x W^T of M rows, W cold in memory: GFLOP/s beside oneDNN's "
+                     "of a packed bfloat16 W.\n\n")
         text += found
     return text.rstrip("\n") + "\n"
 
 
+def peer_in_plot(measure):
+    """The peer beside Strake in the plot of a measure, None for a measure without one."""
+    if measure in ("decode", "prefill"):
+        return "llama.cpp"
+    return "oneDNN" if measure.endswith(("M=1", "M=128", "M=512")) else None
+
+
 def panels(results):
-    """What plot.svg draws: title and groups of bars, (label, {series: value})."""
+    """What the plot shows: title and groups of bars, (label, {series: value})."""
     medians = Medians(results["records"])
-    for threads in medians.threads:
-        for measure in medians.measures:
-            peers = (("llama.cpp",) if measure in ("decode", "prefill") else
-                     ("oneDNN",) if measure.endswith(("M=1", "M=128", "M=512")) else ())
-            if not peers:
-                continue
+    for measure in medians.measures:
+        unit = "GFLOP/s" if ", M=" in measure else "tokens a second"
+        for threads in medians.threads if peer_in_plot(measure) else []:
             groups = []
             for name in medians.formats:
                 rates = {engine: medians.of("rate", measure, threads, name, engine)
-                         for engine in ("Strake", *peers)}
-                groups.append((name, {engine: rate.value for engine, rate in rates.items() if rate}))
-            unit = "GFLOP/s" if ", M=" in measure else "tokens a second"
+                         for engine in ("Strake", peer_in_plot(measure))}
+                groups.append((name, {engine: rate.value
+                                      for engine, rate in rates.items() if rate}))
             yield f"{measure}, {threads_of(threads)}: {unit}", groups
