@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "command.h"
 #include "engine/plan.h"
+#include "io/checkpoint.h"
 #include "report.h"
 
 namespace strake::cli {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/fail.h"
+#include "io/checkpoint.h"
 #include "io/safetensors_writer.h"
 #include "models/model.h"
 #include "quant/quantization_error.h"

@@ -1,5 +1,6 @@
 #include "engine/plan.h"
 
+#include "io/checkpoint.h"
 #include "models/model.h"
 
 namespace strake {
@@ -11,12 +12,12 @@ std::vector<int64_t> Plan::bytes_per_rank() const {
   return total;
 }
 
-Plan make_plan(const std::filesystem::path& model, const Shares& shares) {
+Plan make_plan(const OpenModel& open, const Shares& shares) {
   Plan plan;
   for (int rank = 0; rank < shares.ranks(); ++rank) {
-    Checkpoint checkpoint = Checkpoint::open(model, Device::meta());
-    const LayerLoader loader(checkpoint, shares, rank);
-    load_model(checkpoint, loader);
+    const auto source = open(Device::meta());
+    const LayerLoader loader(*source, shares, rank);
+    load_model(*source, loader);
     for (size_t i = 0; i < loader.modules().size(); ++i) {
       const LoadedModule& module = loader.modules()[i];
       if (rank == 0) plan.modules.push_back({module, {}});
@@ -24,6 +25,12 @@ Plan make_plan(const std::filesystem::path& model, const Shares& shares) {
     }
   }
   return plan;
+}
+
+Plan make_plan(const std::filesystem::path& model, const Shares& shares) {
+  return make_plan(
+      [&](Device device) { return std::make_unique<Checkpoint>(Checkpoint::open(model, device)); },
+      shares);
 }
 
 }  // namespace strake

@@ -2,42 +2,51 @@
 
 #include "base/fail.h"
 #include "engine/paths.h"
+#include "io/checkpoint.h"
 
 namespace strake {
 namespace {
 
-std::vector<int32_t> read_stop_tokens(const Checkpoint& checkpoint) {
-  const auto file = checkpoint.path() / "generation_config.json";
+std::vector<int32_t> read_stop_tokens(const std::filesystem::path& model,
+                                      const ModelConfig& config) {
+  const auto file = model / "generation_config.json";
   if (std::filesystem::exists(file)) {
     auto ids = ModelConfig::parse(read_text_file(file), file.string()).token_ids("eos_token_id");
     if (!ids.empty()) return ids;
   }
-  return checkpoint.config().token_ids("eos_token_id");
+  return config.token_ids("eos_token_id");
 }
 
 }  // namespace
 
 Session::Session(Group& group, const Shares& shares, const SessionOptions& options)
-    : checkpoint_(Checkpoint::open(options.model)),
+    : Session(group, shares, std::make_unique<Checkpoint>(Checkpoint::open(options.model)),
+              options) {
+  stop_tokens_ = read_stop_tokens(options.model, source_->config());
+}
+
+Session::Session(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+                 const SessionOptions& options)
+    : source_(std::move(source)),
       placements_(place_ranks(group, options.threads, options.placement)),
       backend_(make_backend(options.device,
                             {.threads = placements_[static_cast<size_t>(group.rank())].threads,
                              .path = agree_on_path(group, options.device, options.path)})),
       context_{*backend_, group,
-               options.activations.value_or(checkpoint_.quantization().global() ? DType::kBF16
-                                                                                : DType::kF32)},
-      bytes_per_rank_(static_cast<size_t>(group.size())),
-      stop_tokens_(read_stop_tokens(checkpoint_)) {
+               options.activations.value_or(source_->quantization().global() ? DType::kBF16
+                                                                             : DType::kF32)},
+      bytes_per_rank_(static_cast<size_t>(group.size())) {
   if (shares.ranks() != group.size())
     fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),
          shares.ranks());
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
-  const LayerLoader loader(checkpoint_, shares, group.rank(),
+  const LayerLoader loader(*source_, shares, group.rank(),
                            {.prepare = [&](Weight w) { return backend_->prepare(std::move(w)); },
                             .after_each = [&] { group.barrier(); }});
-  model_ = load_model(checkpoint_, loader);
+  model_ = load_model(*source_, loader);
+  modules_ = loader.modules();
   int64_t bytes = 0;
-  for (const LoadedModule& module : loader.modules()) bytes += module.bytes;
+  for (const LoadedModule& module : modules_) bytes += module.bytes;
   const std::vector<int64_t> counts(static_cast<size_t>(group.size()), sizeof bytes);
   group.all_gather(std::as_bytes(std::span(&bytes, 1)),
                    std::as_writable_bytes(std::span(bytes_per_rank_)), counts);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/placement.h"
+#include "io/model_source.h"
 #include "models/model.h"
 #include "strake/nn/context.h"
 
@@ -32,6 +33,9 @@ class Session {
   // Reads this rank's part of the model; returns when all ranks have theirs. Throws what loading
   // throws, and Error(kUsage) when shares and group disagree.
   Session(Group& group, const Shares& shares, const SessionOptions& options);
+  // Of a model that is no checkpoint: options.model has no meaning, and no token ends a text.
+  Session(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+          const SessionOptions& options);
 
   Context& context() { return context_; }
   const Model& model() const { return *model_; }
@@ -39,21 +43,23 @@ class Session {
   std::string_view path() const { return backend_->path(); }
   // Each rank's threads, and where they run.
   const std::vector<Placement>& placements() const { return placements_; }
-  const Checkpoint& checkpoint() const { return checkpoint_; }
   SequenceCache make_cache(int64_t capacity) const {
     return model_->make_cache(capacity, context_.activations);
   }
+  // What this rank holds, in the order of the model.
+  const std::vector<LoadedModule>& modules() const { return modules_; }
   // Bytes of weights that each rank holds.
   const std::vector<int64_t>& bytes_per_rank() const { return bytes_per_rank_; }
   // Tokens that end a text: generation_config.json's, else config.json's.
   const std::vector<int32_t>& stop_tokens() const { return stop_tokens_; }
 
  private:
-  Checkpoint checkpoint_;
+  std::unique_ptr<ModelSource> source_;
   std::vector<Placement> placements_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   Context context_;
+  std::vector<LoadedModule> modules_;
   std::vector<int64_t> bytes_per_rank_;
   std::vector<int32_t> stop_tokens_;
 };

@@ -18,20 +18,6 @@ std::string shown(const std::vector<std::string>& names) {
                      names.size() > count ? fmt::format(" and {} more", names.size() - count) : "");
 }
 
-// The cut in units of stored elements: `stored` of them for every `logical` elements.
-std::optional<Cut> rescaled(const std::string& name, const std::optional<Cut>& cut, int64_t logical,
-                            int64_t stored) {
-  if (!cut) return cut;
-  Cut result = *cut;
-  for (Range& range : result.ranges) {
-    if (range.begin % logical != 0 || range.end % logical != 0)
-      fail(ErrorKind::kUsage, "{}: elements [{}, {}) are not whole groups of {}", name, range.begin,
-           range.end, logical);
-    range = {range.begin / logical * stored, range.end / logical * stored};
-  }
-  return result;
-}
-
 }  // namespace
 
 Checkpoint Checkpoint::open(const std::filesystem::path& directory, Device device) {
@@ -41,14 +27,11 @@ Checkpoint Checkpoint::open(const std::filesystem::path& directory, Device devic
 }
 
 Checkpoint::Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device device)
-    : config_(std::move(config)),
-      quantization_(QuantizationConfig::parse(config_)),
-      weights_(std::move(weights)),
-      device_(device) {}
+    : ModelSource(std::move(config), device), weights_(std::move(weights)) {}
 
 std::optional<Format> Checkpoint::format(const std::string& module, int64_t inputs) {
   modules_.insert(module);
-  const auto format = quantization_.format_of(module, has(module + ".scales"));
+  const auto format = quantization().format_of(module, has(module + ".scales"));
   if (format && inputs % format->group_size() != 0)
     fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
          module, format->to_string(), inputs);
@@ -74,12 +57,8 @@ Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) 
   const TensorEntry& entry = use(name);
   if (!entry.dtype)
     fail(ErrorKind::kUnsupported, "{}: element type {} is not supported", name, entry.stored_dtype);
-  if (device_.kind == DeviceKind::kMeta) {
-    if (!cut) return Tensor::empty(*entry.dtype, entry.shape, device_);
-    int64_t extent = 0;
-    for (const Range range : cut->ranges) extent += range.size();
-    return Tensor::empty(*entry.dtype, entry.shape.with(cut->axis, extent), device_);
-  }
+  if (device().kind == DeviceKind::kMeta)
+    return Tensor::empty(*entry.dtype, shape_of_cut(entry.shape, cut), device());
   if (!cut) return weights_.read(name);
   if (cut->ranges.empty()) return weights_.read(name, cut->axis, 0, 0);
   std::vector<Tensor> pieces;
@@ -121,13 +100,12 @@ Weight Checkpoint::weight(const std::string& module, const Shape& shape,
   expect_shape(scales, shape.with(-1, shape[-1] / group));
   const bool packed = cut && (cut->axis == -1 || cut->axis == shape.rank() - 1);
   const int64_t logical = packed ? group : 1;
-  QuantizedParts parts{
-      read(codes, rescaled(codes, cut, logical, packed ? format->words(group) : 1)),
-      read(scales, rescaled(scales, cut, logical, 1))};
+  QuantizedParts parts{read(codes, rescale(codes, cut, logical, packed ? format->words(group) : 1)),
+                       read(scales, rescale(scales, cut, logical, 1))};
   if (has(biases)) {
     use(biases);
     expect_shape(biases, shape.with(-1, shape[-1] / group));
-    parts.biases = read(biases, rescaled(biases, cut, logical, 1));
+    parts.biases = read(biases, rescale(biases, cut, logical, 1));
   }
   auto matrix = QuantizedMatrix::make(module, *format, std::move(parts));
   matrix.require_finite_scales(module);
@@ -142,10 +120,10 @@ void Checkpoint::require_all_used() const {
     fail(ErrorKind::kCheckpoint, "{}: the model has no place for {} of its tensors: {}",
          path().string(), unknown.size(), shown(unknown));
   std::vector<std::string> strays;
-  for (const auto& [module, format] : quantization_.overrides())
+  for (const auto& [module, format] : quantization().overrides())
     if (!modules_.contains(module)) strays.push_back(module);
   if (!strays.empty())
-    fail(ErrorKind::kCheckpoint, "{}: quantization: no module is called {}", config_.what(),
+    fail(ErrorKind::kCheckpoint, "{}: quantization: no module is called {}", config().what(),
          shown(strays));
 }
 

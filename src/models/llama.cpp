@@ -70,9 +70,11 @@ struct LlamaLayer {
 class Llama final : public Model {
  public:
   Llama(LayerLoader load, const LlamaConfig& config)
-      : embedding_(load.embedding("model.embed_tokens", config.vocabulary, config.hidden)),
+      : embedding_(load.embedding("model.embed_tokens", config.vocabulary, config.hidden,
+                                  config.tied ? EmbeddingUse::kLogits : EmbeddingUse::kRow)),
         output_(config.tied ? embedding_
-                            : load.embedding("lm_head", config.vocabulary, config.hidden)),
+                            : load.embedding("lm_head", config.vocabulary, config.hidden,
+                                             EmbeddingUse::kLogits)),
         norm_(load.rms_norm("model.norm", config.hidden, config.eps)),
         device_(load.device()) {
     if (config.tied) load.ignore("lm_head.weight");

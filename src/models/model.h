@@ -37,8 +37,8 @@ struct ModelEntry {
 
 std::span<const ModelEntry> known_models();
 
-// The model that the checkpoint's config names, this rank's part. Every tensor of the checkpoint
+// The model that the source's config names, this rank's part. Every tensor of a checkpoint
 // must have been used. Throws Error(kUnsupported) that lists the known types.
-std::unique_ptr<Model> load_model(Checkpoint& checkpoint, LayerLoader load);
+std::unique_ptr<Model> load_model(ModelSource& source, LayerLoader load);
 
 }  // namespace strake

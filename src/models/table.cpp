@@ -17,18 +17,18 @@ constexpr ModelEntry kModels[] = {
 
 std::span<const ModelEntry> known_models() { return kModels; }
 
-std::unique_ptr<Model> load_model(Checkpoint& checkpoint, LayerLoader load) {
-  const std::string type = checkpoint.config().text("model_type");
+std::unique_ptr<Model> load_model(ModelSource& source, LayerLoader load) {
+  const std::string type = source.config().text("model_type");
   std::vector<std::string_view> names;
   for (const ModelEntry& entry : kModels) {
     names.push_back(entry.model_type);
     if (entry.model_type != type) continue;
     auto model = entry.make(load);
-    checkpoint.require_all_used();
+    source.require_all_used();
     return model;
   }
   fail(ErrorKind::kUnsupported, "{}: model_type '{}' is not supported; known: {}",
-       checkpoint.config().what(), type, fmt::join(names, ", "));
+       source.config().what(), type, fmt::join(names, ", "));
 }
 
 }  // namespace strake

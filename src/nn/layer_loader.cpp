@@ -4,9 +4,9 @@
 
 namespace strake {
 
-LayerLoader::LayerLoader(Checkpoint& checkpoint, Shares shares, int rank, LoadHooks hooks)
-    : state_(std::make_shared<State>(
-          State{checkpoint, std::move(shares), rank, std::move(hooks), {}})) {}
+LayerLoader::LayerLoader(ModelSource& source, Shares shares, int rank, LoadHooks hooks)
+    : state_(
+          std::make_shared<State>(State{source, std::move(shares), rank, std::move(hooks), {}})) {}
 
 LayerLoader::LayerLoader(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -16,7 +16,7 @@ LayerLoader LayerLoader::at(std::string_view child) const { return {state_, path
 std::string LayerLoader::path(std::string_view name) const { return prefix_ + std::string(name); }
 
 int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
-  return strake::input_unit(state_->checkpoint.format(path(name), inputs), inputs);
+  return strake::input_unit(state_->source.format(path(name), inputs), inputs);
 }
 
 void LayerLoader::loaded(LoadedModule module) {
@@ -32,14 +32,14 @@ Cut LayerLoader::cut(int axis, const Partition& partition) const {
 std::optional<Tensor> LayerLoader::bias(std::string_view name, int64_t outputs,
                                         const std::optional<Cut>& cut, Bias bias) {
   if (bias == Bias::kNone) return std::nullopt;
-  return state_->checkpoint.tensor(path(name) + ".bias", {outputs}, cut);
+  return state_->source.tensor(path(name) + ".bias", {outputs}, cut);
 }
 
 Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs,
                                    Bias bias) {
   const Shape shape{outputs.extent(), inputs};
   const Cut rows = cut(0, outputs);
-  Weight weight = state_->checkpoint.weight(path(name), shape, rows);
+  Weight weight = state_->source.weight(path(name), shape, rows);
   auto offset = this->bias(name, outputs.extent(), rows, bias);
   loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kAllToSharded, outputs,
           weight.nbytes() + (offset ? offset->nbytes() : 0)});
@@ -51,7 +51,7 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
                                    Bias bias) {
   const Shape shape{outputs, inputs.extent()};
   Partition partition = divide(inputs);
-  Weight weight = state_->checkpoint.weight(path(name), shape, cut(1, partition));
+  Weight weight = state_->source.weight(path(name), shape, cut(1, partition));
   auto offset = this->bias(name, outputs, std::nullopt, bias);
   loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kShardedToAll,
           partition, weight.nbytes() + (offset ? offset->nbytes() : 0)});
@@ -59,21 +59,23 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
                                 std::move(partition));
 }
 
-Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width) {
+Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width,
+                                 EmbeddingUse use) {
   Partition partition = divide(Dimension(path(name) + ", vocabulary", vocabulary, 1));
-  Weight rows = state_->checkpoint.weight(path(name), {vocabulary, width}, cut(0, partition));
+  Weight rows = state_->source.weight(path(name), {vocabulary, width}, cut(0, partition));
   loaded({path(name),
           ModuleKind::kEmbedding,
           {vocabulary, width},
           rows.format(),
           Sharding::kAllToSharded,
           partition,
-          rows.nbytes()});
+          rows.nbytes(),
+          use == EmbeddingUse::kRow ? 1 / static_cast<double>(vocabulary) : 1});
   return {state_->hooks.prepare(std::move(rows)), std::move(partition)};
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps) {
-  Tensor weight = state_->checkpoint.tensor(path(name) + ".weight", {width});
+  Tensor weight = state_->source.tensor(path(name) + ".weight", {width}, std::nullopt);
   loaded({path(name) + ".weight",
           ModuleKind::kOther,
           {width},

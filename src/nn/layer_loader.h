@@ -1,4 +1,4 @@
-// Layers made from a checkpoint, each rank's part of each.
+// Layers made from a model's source, each rank's part of each.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/checkpoint.h"
+#include "io/model_source.h"
 #include "strake/nn/embedding.h"
 #include "strake/nn/linear.h"
 #include "strake/nn/rms_norm.h"
@@ -30,8 +30,12 @@ struct LoadedModule {
   std::optional<Format> format;
   Sharding sharding;
   std::optional<Partition> partition;  // of the rows or columns; nothing where replicated
-  int64_t bytes;                       // on this rank, as the checkpoint stores them
+  int64_t bytes;                       // on this rank, as a checkpoint stores them
+  double read_share = 1;               // of the bytes, how many one token reads
 };
+
+// What a token reads of an embedding: its row, or all of it where it makes the logits.
+enum class EmbeddingUse { kRow, kLogits };
 
 // What is done beside reading. A plan does neither.
 struct LoadHooks {
@@ -40,16 +44,16 @@ struct LoadHooks {
 };
 
 // Names layers by their path and reads this rank's part of each. A model's constructor is a list
-// of these calls; run on a checkpoint without bytes (Device::meta()), the same list is the plan.
+// of these calls; run on a source without bytes (Device::meta()), the same list is the plan.
 class LayerLoader {
  public:
-  LayerLoader(Checkpoint& checkpoint, Shares shares, int rank, LoadHooks hooks = {});
+  LayerLoader(ModelSource& source, Shares shares, int rank, LoadHooks hooks = {});
 
   // The same loader with a longer path.
   LayerLoader at(std::string_view child) const;
 
-  const ModelConfig& config() const { return state_->checkpoint.config(); }
-  Device device() const { return state_->checkpoint.device(); }
+  const ModelConfig& config() const { return state_->source.config(); }
+  Device device() const { return state_->source.device(); }
   int rank() const { return state_->rank; }
   const Shares& shares() const { return state_->shares; }
   Partition divide(const Dimension& dimension) const {
@@ -62,16 +66,16 @@ class LayerLoader {
 
   Linear all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs, Bias bias);
   Linear sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs, Bias bias);
-  Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width);
+  Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width, EmbeddingUse use);
   RmsNorm rms_norm(std::string_view name, int64_t width, float eps);
   // Tensors that older exporters wrote and nobody needs.
-  void ignore(std::string_view name) { state_->checkpoint.ignore(path(name)); }
+  void ignore(std::string_view name) { state_->source.ignore(path(name)); }
 
   const std::vector<LoadedModule>& modules() const { return state_->modules; }
 
  private:
   struct State {
-    Checkpoint& checkpoint;
+    ModelSource& source;
     Shares shares;
     int rank;
     LoadHooks hooks;

@@ -1,6 +1,7 @@
 // Quantized weights against the likelihoods that another implementation computed.
 #include <gtest/gtest.h>
 
+#include "base/files.h"
 #include "engine/convert.h"
 #include "engine/generation.h"
 #include "engine/session.h"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/generation.h"
+#include "io/checkpoint.h"
 #include "strake/comm/thread_group.h"
 
 namespace strake {

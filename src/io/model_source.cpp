@@ -1,0 +1,27 @@
+#include "io/model_source.h"
+
+#include "base/fail.h"
+
+namespace strake {
+
+std::optional<Cut> rescale(const std::string& name, const std::optional<Cut>& cut, int64_t logical,
+                           int64_t stored) {
+  if (!cut) return cut;
+  Cut result = *cut;
+  for (Range& range : result.ranges) {
+    if (range.begin % logical != 0 || range.end % logical != 0)
+      fail(ErrorKind::kUsage, "{}: elements [{}, {}) are not whole groups of {}", name, range.begin,
+           range.end, logical);
+    range = {range.begin / logical * stored, range.end / logical * stored};
+  }
+  return result;
+}
+
+Shape shape_of_cut(const Shape& whole, const std::optional<Cut>& cut) {
+  if (!cut) return whole;
+  int64_t extent = 0;
+  for (const Range range : cut->ranges) extent += range.size();
+  return whole.with(cut->axis, extent);
+}
+
+}  // namespace strake

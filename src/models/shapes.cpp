@@ -1,0 +1,77 @@
+#include "models/shapes.h"
+
+#include <fmt/ranges.h>
+
+#include <string>
+#include <vector>
+
+#include "base/fail.h"
+
+namespace strake {
+namespace {
+
+constexpr ModelShape kShapes[] = {
+    {"smollm2-135m", "SmolLM2 135M", R"({"model_type": "llama", "hidden_size": 576,
+        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "head_dim": 64, "intermediate_size": 1536, "vocab_size": 49152, "rms_norm_eps": 1e-5,
+        "rope_theta": 100000.0, "tie_word_embeddings": true})"},
+    {"llama-1b", "Llama 3.2 1B", R"({"model_type": "llama", "hidden_size": 2048,
+        "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "head_dim": 64, "intermediate_size": 8192, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 32.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+        "tie_word_embeddings": true})"},
+    {"llama-3b", "Llama 3.2 3B", R"({"model_type": "llama", "hidden_size": 3072,
+        "num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8,
+        "head_dim": 128, "intermediate_size": 8192, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 32.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+        "tie_word_embeddings": true})"},
+    {"llama-8b", "Llama 3.1 8B", R"({"model_type": "llama", "hidden_size": 4096,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "head_dim": 128, "intermediate_size": 14336, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+        "tie_word_embeddings": false})"},
+    {"llama-70b", "Llama 3.1 70B", R"({"model_type": "llama", "hidden_size": 8192,
+        "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8,
+        "head_dim": 128, "intermediate_size": 28672, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+        "tie_word_embeddings": false})"},
+    {"llama-405b", "Llama 3.1 405B", R"({"model_type": "llama", "hidden_size": 16384,
+        "num_hidden_layers": 126, "num_attention_heads": 128, "num_key_value_heads": 8,
+        "head_dim": 128, "intermediate_size": 53248, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+        "tie_word_embeddings": false})"},
+};
+
+const ModelShape& find_shape(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const ModelShape& shape : kShapes) {
+    if (shape.name == name) return shape;
+    names.push_back(shape.name);
+  }
+  fail(ErrorKind::kUsage, "--shape: '{}' is not known; known: {}", name, fmt::join(names, ", "));
+}
+
+}  // namespace
+
+std::span<const ModelShape> known_shapes() { return kShapes; }
+
+ModelConfig shape_config(std::string_view name, std::optional<int64_t> layers,
+                         const std::optional<Format>& format) {
+  const ModelShape& shape = find_shape(name);
+  Json json = parse_json(shape.config, shape.name);
+  if (layers) {
+    const auto all = json.at("num_hidden_layers").get<int64_t>();
+    if (*layers < 1 || *layers > all)
+      fail(ErrorKind::kUsage, "--layers: 1 to {} expected for {}, found {}", all, name, *layers);
+    json["num_hidden_layers"] = *layers;
+  }
+  if (format) json["quantization"] = format_json(*format);
+  return ModelConfig::parse(dump_json(json), shape.name);
+}
+
+}  // namespace strake

@@ -1,0 +1,74 @@
+#include "models/shapes.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "engine/plan.h"
+#include "io/expect_error.h"
+#include "io/random_weights.h"
+
+namespace strake {
+namespace {
+
+OpenModel random_model(const ModelConfig& config) {
+  return [config](Device device) { return std::make_unique<RandomWeights>(config, device); };
+}
+
+int64_t parameters(const ModelConfig& config) {
+  int64_t count = 0;
+  for (const PlannedModule& planned : make_plan(random_model(config), Shares::equal(1)).modules)
+    count += planned.module.shape.elements();
+  return count;
+}
+
+// As their publishers count them.
+TEST(Shapes, HaveTheParametersOfTheirModels) {
+  const std::map<std::string_view, int64_t> expected{
+      {"smollm2-135m", 134'515'008}, {"llama-1b", 1'235'814'400},   {"llama-3b", 3'212'749'824},
+      {"llama-8b", 8'030'261'248},   {"llama-70b", 70'553'706'496}, {"llama-405b", 405'853'388'800},
+  };
+  EXPECT_EQ(known_shapes().size(), expected.size());
+  for (const ModelShape& shape : known_shapes())
+    EXPECT_EQ(parameters(shape_config(shape.name, std::nullopt, std::nullopt)),
+              expected.at(shape.name))
+        << shape.name;
+}
+
+TEST(Shapes, DivideInEveryFormat) {
+  for (const ModelShape& shape : known_shapes())
+    for (const Format format : Format::all()) {
+      const auto config = shape_config(shape.name, 1, format);
+      const Plan plan = make_plan(random_model(config), Shares::equal(4));
+      EXPECT_EQ(plan.bytes_per_rank().size(), 4u);
+    }
+}
+
+TEST(Shapes, WhatATokenReads) {
+  const auto share = [](std::string_view shape, const std::string& module) {
+    const auto config = shape_config(shape, 1, std::nullopt);
+    for (const PlannedModule& planned : make_plan(random_model(config), Shares::equal(2)).modules)
+      if (planned.module.path == module) return planned.module.read_share;
+    return -1.0;
+  };
+  EXPECT_EQ(share("llama-8b", "model.embed_tokens"), 1.0 / 128256);  // its row
+  EXPECT_EQ(share("llama-8b", "lm_head"), 1);
+  EXPECT_EQ(share("llama-1b", "model.embed_tokens"), 1);  // for the logits
+  EXPECT_EQ(share("llama-1b", "model.layers.0.mlp.down_proj"), 1);
+}
+
+TEST(Shapes, AreCutByLayers) {
+  EXPECT_EQ(shape_config("llama-8b", 3, std::nullopt).integer("num_hidden_layers"), 3);
+  EXPECT_EQ(shape_config("llama-8b", {}, std::nullopt).integer("num_hidden_layers"), 32);
+  for (const int64_t layers : {0, 33})
+    expect_error(ErrorKind::kUsage, "--layers: 1 to 32 expected for llama-8b",
+                 [&] { shape_config("llama-8b", layers, std::nullopt); });
+}
+
+TEST(Shapes, UnknownNamesListTheKnown) {
+  expect_error(ErrorKind::kUsage, "'glm-5' is not known; known: smollm2-135m, llama-1b",
+               [] { shape_config("glm-5", std::nullopt, std::nullopt); });
+}
+
+}  // namespace
+}  // namespace strake
