@@ -41,7 +41,7 @@ class Group {
   // Called by each rank before each step of the engine: throws Error(kCommunication) that names
   // the ranks whose step number or fingerprint differs from rank 0's. `fingerprint` is a hash of
   // what the step is about to do (tokens, positions, plan).
-  void check_step(uint64_t fingerprint);
+  virtual void check_step(uint64_t fingerprint);
 
   // Ends the run on every rank because this one failed: the others' pending and later collectives
   // throw (threads) or their processes are ended (MPI) with a message that names this rank and

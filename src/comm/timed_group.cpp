@@ -1,0 +1,35 @@
+#include "comm/timed_group.h"
+
+namespace strake {
+
+template <class Collective>
+void TimedGroup::time(const Collective& collective) {
+  const auto start = Clock::now();
+  collective();
+  spent_ += Clock::now() - start;
+  ++calls_;
+}
+
+void TimedGroup::all_gather(std::span<const std::byte> mine, std::span<std::byte> all,
+                            std::span<const int64_t> counts) {
+  time([&] { inner_.all_gather(mine, all, counts); });
+}
+
+void TimedGroup::all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_counts,
+                            std::span<std::byte> receive, std::span<const int64_t> receive_counts) {
+  time([&] { inner_.all_to_all(send, send_counts, receive, receive_counts); });
+}
+
+void TimedGroup::broadcast(std::span<std::byte> bytes, int root) {
+  time([&] { inner_.broadcast(bytes, root); });
+}
+
+void TimedGroup::barrier() {
+  time([&] { inner_.barrier(); });
+}
+
+void TimedGroup::check_step(uint64_t fingerprint) {
+  time([&] { inner_.check_step(fingerprint); });
+}
+
+}  // namespace strake
