@@ -173,6 +173,7 @@ void add_chat(CLI::App& app, Action& action) {
   auto options = std::make_shared<ChatOptions>();
   options->generation.max_tokens = 512;
   add_run_options(*command, options->run);
+  add_ranks_option(*command, options->run.ranks);
   command->add_option("--system", options->system, "System message")->type_name("TEXT");
   command->add_option("--context", options->context, "Tokens that the conversation may have")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 30))

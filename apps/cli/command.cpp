@@ -41,13 +41,16 @@ void add_json_option(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "Print one JSON object instead of text");
 }
 
+void add_ranks_option(CLI::App& command, int& ranks) {
+  command
+      .add_option("--ranks", ranks,
+                  "Ranks that run the model together, 1 to 16 (default: 1, or mpirun's number)")
+      ->type_name("N");
+}
+
 void add_run_options(CLI::App& command, RunOptions& options) {
   add_model_option(command, options.model);
   add_json_option(command, options.json);
-  command
-      .add_option("--ranks", options.ranks,
-                  "Ranks that run the model together, 1 to 16 (default: 1, or mpirun's number)")
-      ->type_name("N");
   command.add_option("--share", options.share, "Weight of each rank, as 2,1 (default: equal)")
       ->type_name("W,W,...");
   command.add_option("--threads", options.threads, "Threads of each rank (0: divide the cores)")
@@ -101,8 +104,7 @@ fs::path default_model() {
 
 int run_on_ranks(const RunOptions& options, const Arguments& arguments,
                  const std::function<void(Group&)>& body) {
-  const bool launched = is_launched_rank();
-  if (!launched) {
+  if (!is_launched_rank()) {
     const int ranks = options.ranks == 0 ? 1 : options.ranks;
     make_backend(options.device, {.path = options.path});
     make_plan(options.model, options.shares(ranks));
@@ -112,11 +114,17 @@ int run_on_ranks(const RunOptions& options, const Arguments& arguments,
       return launch_ranks(launch, arguments);
     }
   }
+  return run_in_group(options, [&](Group& group) {
+    if (options.ranks != 0 && group.size() != options.ranks)
+      fail(ErrorKind::kUsage, "--ranks: {} expected, as mpirun started, found {}", group.size(),
+           options.ranks);
+    body(group);
+  });
+}
+
+int run_in_group(const RunOptions& options, const std::function<void(Group&)>& body) {
   const auto group = make_group(options.group());
   try {
-    if (options.ranks != 0 && group->size() != options.ranks)
-      fail(ErrorKind::kUsage, "--ranks: {} expected, as mpirun started, found {}", group->size(),
-           options.ranks);
     body(*group);
     return 0;
   } catch (const Error& error) {

@@ -42,7 +42,8 @@ struct RunOptions {
 
 void add_model_option(CLI::App& command, std::filesystem::path& model);
 void add_json_option(CLI::App& command, bool& json);
-void add_run_options(CLI::App& command, RunOptions& options);
+void add_ranks_option(CLI::App& command, int& ranks);
+void add_run_options(CLI::App& command, RunOptions& options);  // but --ranks
 
 // The model that ships with the program, for commands that were given none: $STRAKE_MODEL, or
 // models/tiny-llama-mxfp8 beside or above the program.
@@ -52,6 +53,9 @@ std::filesystem::path default_model();
 // not running yet; a model or plan that cannot work is reported before any rank is started.
 int run_on_ranks(const RunOptions& options, const Arguments& arguments,
                  const std::function<void(Group&)>& body);
+
+// Joins the ranks of this run, and runs `body`; where it throws, the run ends on all of them.
+int run_in_group(const RunOptions& options, const std::function<void(Group&)>& body);
 
 // Comma-separated token ids. Throws Error(kUsage).
 std::vector<int32_t> parse_ids(const std::string& text);
@@ -63,5 +67,6 @@ void add_quantize(CLI::App& app, Action& action);
 void add_import(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
 
 }  // namespace strake::cli

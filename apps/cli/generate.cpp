@@ -129,6 +129,7 @@ void add_generate(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("generate", "Continue a prompt");
   auto options = std::make_shared<GenerateOptions>();
   add_run_options(*command, options->run);
+  add_ranks_option(*command, options->run.ranks);
   command->add_option("--prompt", options->prompt, "Text to continue")->type_name("TEXT");
   command
       ->add_option("--chat", options->chat,

@@ -87,7 +87,7 @@ std::vector<std::string> mpirun_command(const LaunchOptions& options,
 // Watches mpirun from its start to its end.
 class Supervisor {
  public:
-  explicit Supervisor(std::span<const std::string> command);
+  Supervisor(std::span<const std::string> command, int output);
   // The exit code of the run.
   int run();
 
@@ -109,7 +109,7 @@ class Supervisor {
   std::optional<Clock::time_point> end_;  // when mpirun is no longer waited for
 };
 
-Supervisor::Supervisor(std::span<const std::string> command) {
+Supervisor::Supervisor(std::span<const std::string> command, int output) {
   sigset_t watched;
   ::sigemptyset(&watched);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&watched, signal);
@@ -122,7 +122,7 @@ Supervisor::Supervisor(std::span<const std::string> command) {
   const Descriptor write_end(ends[1]);
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
   adopt_orphans();
-  mpirun_ = start_process(command, write_end.get());
+  mpirun_ = start_process(command, output, write_end.get());
 }
 
 int Supervisor::milliseconds_left() const {
@@ -192,10 +192,11 @@ int launch_ranks(const LaunchOptions& options, std::span<const std::string> argu
   ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   std::string terminals;
-  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (::isatty(descriptor) == 1) terminals += std::to_string(descriptor);
+  const std::array<int, 3> streams{STDIN_FILENO, options.output, STDERR_FILENO};
+  for (size_t i = 0; i < streams.size(); ++i)
+    if (::isatty(streams[i]) == 1) terminals += std::to_string(i);
   ::setenv(kTerminals, terminals.c_str(), 1);
-  return Supervisor(command).run();
+  return Supervisor(command, options.output).run();
 }
 
 }  // namespace strake

@@ -12,6 +12,7 @@ struct LaunchOptions {
   std::string hostfile;                  // hosts and slots for mpirun; empty: this machine alone
   std::string launch_agent;              // what starts a command on another host; empty: ssh
   std::vector<std::string> mpirun_args;  // passed on, after the launcher's own
+  int output = 1;                        // the descriptor that gets the ranks' standard output
 };
 
 // Whether mpirun started this process (as one rank or several).

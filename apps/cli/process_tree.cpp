@@ -31,7 +31,7 @@ void adopt_orphans() {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) fail_errno("prctl(PR_SET_CHILD_SUBREAPER)");
 }
 
-int start_process(std::span<const std::string> arguments, int errors) {
+int start_process(std::span<const std::string> arguments, int output, int errors) {
   std::vector<char*> words;
   for (const std::string& argument : arguments)
     words.push_back(const_cast<char*>(argument.c_str()));
@@ -46,6 +46,7 @@ int start_process(std::span<const std::string> arguments, int errors) {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::dup2(output, STDOUT_FILENO);
   ::dup2(errors, STDERR_FILENO);
   ::execv(words[0], words.data());
   const std::string message = fmt::format("strake: {}: {}\n", words[0], std::strerror(errno));

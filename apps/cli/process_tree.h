@@ -14,9 +14,10 @@ std::string find_program(std::span<const std::string> names);
 // kill_descendants() finds them.
 void adopt_orphans();
 
-// Starts `arguments[0]` (a path) with its stderr written to the descriptor `errors`. The child gets
-// SIGTERM when this process dies. Returns its process id; throws Error(kSystem).
-int start_process(std::span<const std::string> arguments, int errors);
+// Starts `arguments[0]` (a path) with its stdout and stderr written to the descriptors `output` and
+// `errors`. The child gets SIGTERM when this process dies. Returns its process id; throws
+// Error(kSystem).
+int start_process(std::span<const std::string> arguments, int output, int errors);
 
 // Kills all that descend from this process, and waits for their end, `limit` at most.
 void kill_descendants(std::chrono::milliseconds limit);

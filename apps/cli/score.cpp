@@ -78,6 +78,7 @@ void add_score(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("score", "Negative log-likelihood of a text or token ids");
   auto options = std::make_shared<ScoreOptions>();
   add_run_options(*command, options->run);
+  add_ranks_option(*command, options->run.ranks);
   command->add_option("--ids", options->ids, "Token ids, as 1,2,3")->type_name("ID,ID,...");
   command->add_option("--ids-file", options->ids_file, "A JSON list of token ids")
       ->type_name("FILE");

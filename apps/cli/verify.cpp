@@ -7,6 +7,8 @@
 
 #include "base/fail.h"
 #include "command.h"
+#include "engine/generation.h"
+#include "io/checkpoint.h"
 #include "report.h"
 
 namespace strake::cli {
@@ -19,19 +21,11 @@ struct VerifyCommandOptions {
   VerifyOptions verify;
 };
 
-// Ids spread over the vocabulary, for a model of any tokenizer.
-std::vector<int32_t> default_ids(int64_t vocabulary) {
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < 24; ++i)
-    ids.push_back(static_cast<int32_t>((i * 7919 + 13) % vocabulary));
-  return ids;
-}
-
 int verify_command(const VerifyCommandOptions& options) {
   for (const int ranks : options.ranks) Shares::equal(ranks);
   const int64_t vocabulary =
       Checkpoint::open(options.run.model, Device::meta()).config().integer("vocab_size");
-  const auto ids = options.ids.empty() ? default_ids(vocabulary) : parse_ids(options.ids);
+  const auto ids = options.ids.empty() ? spread_ids(24, vocabulary) : parse_ids(options.ids);
   VerifyOptions verify_options = options.verify;
   verify_options.group = options.run.group();
   const auto results = verify(options.run.session(), options.ranks, ids, verify_options);

@@ -41,6 +41,13 @@ double log_sum_exp(std::span<const float> row) {
 
 }  // namespace
 
+std::vector<int32_t> spread_ids(int64_t count, int64_t vocabulary) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>((i * 7919 + 13) % vocabulary));
+  return ids;
+}
+
 Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
                 std::span<const int32_t> tokens, LogitRows rows) {
   const int64_t header[] = {cache.length, static_cast<int64_t>(rows)};

@@ -41,7 +41,7 @@ TEST_F(Cli, HelpNamesEveryCommand) {
   const RunResult help = run_strake("--help");
   EXPECT_EQ(help.code, 0);
   for (const char* command :
-       {"generate", "chat", "score", "quantize", "import", "inspect", "verify"}) {
+       {"generate", "chat", "score", "quantize", "import", "inspect", "verify", "bench"}) {
     EXPECT_THAT(help.out, HasSubstr(command));
     const RunResult own = run_strake(std::string(command) + " --help");
     EXPECT_EQ(own.code, 0);

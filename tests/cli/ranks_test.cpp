@@ -86,6 +86,58 @@ TEST(CliRanks, RunsUnderTheUsersOwnMpirun) {
   EXPECT_EQ(result.json().at("logits_hash"), run_strake(generate).json().at("logits_hash"));
 }
 
+TEST(CliRanks, BenchRunsEachRankCountAndAllAgree) {
+  const TemporaryDirectory directory;
+  const fs::path plot = directory.path() / "plot.svg";
+  const RunResult result = run_strake(
+      "bench --json --ranks 1,2 --shape smollm2-135m --layers 1 --contexts 4,9 --tokens 3 "
+      "--repeats 1 --plot " +
+      plot.string());
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json runs = result.json().at("runs");
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].at("ranks"), 1);
+  EXPECT_EQ(runs[1].at("ranks"), 2);
+  EXPECT_EQ(runs[1].at("bytes_per_rank").size(), 2u);
+  EXPECT_GT(runs[1].at("contexts")[0].at("decode").at("collective_seconds"), 0);
+  for (size_t i = 0; i < 2; ++i)
+    EXPECT_EQ(runs[1].at("contexts")[i].at("logits_hash"),
+              runs[0].at("contexts")[i].at("logits_hash"));
+  // A line a context in each panel.
+  const std::string svg = read_text_file(plot);
+  EXPECT_THAT(svg, HasSubstr("context 4"));
+  EXPECT_THAT(svg, HasSubstr("context 9"));
+  size_t lines = 0;
+  for (size_t at = svg.find("<polyline"); at != svg.npos; at = svg.find("<polyline", at + 1))
+    ++lines;
+  EXPECT_EQ(lines, 4u);
+}
+
+TEST(CliRanks, BenchReportsUnderTheUsersOwnMpirun) {
+  const std::string mpirun =
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 2 ";
+  const std::string bench = "bench --contexts 4 --tokens 2 --repeats 1 --json";
+  const RunResult result = run_strake(bench, mpirun);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.json().at("runs")[0].at("ranks"), 2);
+  EXPECT_THAT(run_strake(bench + " --ranks 1,3", mpirun).err,
+              HasSubstr("--ranks: 2 expected, as mpirun started, found 1,3"));
+}
+
+TEST(CliRanks, AKilledRankEndsABench) {
+  Program run({STRAKE_PROGRAM, "bench", "--ranks", "2", "--tokens", "1000000", "--repeats", "1"},
+              Terminal::kNone, "--plot");
+  // The launcher, mpirun and the ranks.
+  const auto limit = Program::Clock::now() + seconds(30);
+  while (run.processes().size() < 4 && Program::Clock::now() < limit)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_EQ(run.processes().size(), 4u);
+  ::kill(run.processes().back(), SIGKILL);
+  ASSERT_TRUE(run.wait_for_end(seconds(30)));
+  EXPECT_EQ(run.code(), 5) << run.output();
+  EXPECT_THAT(run.output(), HasSubstr("signal 9"));
+}
+
 TEST(CliRanks, AKilledRankEndsTheRunAndIsNamed) {
   Program run(
       {STRAKE_PROGRAM, "generate", "--ids", "35,79", "--max-tokens", "100000", "--ranks", "2"},
