@@ -167,11 +167,12 @@ BenchResult bench(Group& group, const Shares& shares, std::unique_ptr<ModelSourc
   Session session(timed, shares, std::move(source), session_options);
   BenchResult result{};
   result.ranks = group.size();
-  result.threads = session_options.threads;
+  const int threads = session.placements()[static_cast<size_t>(group.rank())].threads;
+  result.threads = threads;
   result.path = session.path();
   result.bytes_per_rank = session.bytes_per_rank();
   count_weights(group, session, result);
-  ProbeSamples probes(group, session_options.threads);
+  ProbeSamples probes(group, threads);
   warm_up(session, timed);
   probes.take();
   for (const int64_t context : options.contexts) {
