@@ -4,7 +4,8 @@
 Made with transformers 5.24.0, torch 2.15.0 (CPU), mlx 0.32.1 with mlx-cpu and mlx-lm 0.32.2,
 Python 3.11:
 
-    pip install transformers==5.24.0 torch==2.15.0 mlx==0.32.1 mlx-cpu==0.32.1 mlx-lm==0.32.2
+    pip install transformers==5.24.0 torch==2.15.0 mlx==0.32.1 mlx-cpu==0.32.1 mlx-lm==0.32.2 \
+        accelerate==1.15.0
     scripts/goldens/models.py tests/data/models [FOLDER ...]
 
 A folder has config.json and model.safetensors as the hub serves such a model (the folders *-mlx: as
@@ -34,8 +35,8 @@ import models_mlx
 import torch
 import transformers
 from models_weights import make_weights
-from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 PROMPT_SIZES = (1, 7, 64, 120)
 GREEDY_TOKENS, WINDOW_SIZE, WINDOWS, LOGIT_ROWS = 16, 96, 2, 4
@@ -52,40 +53,27 @@ VERSIONS = {
 }
 
 
-class KimiK2Config(DeepseekV3Config):
-    """Kimi K2 is DeepSeek V3 under its own name."""
-
-    model_type = "kimi_k2"
-
-
-AutoConfig.register("kimi_k2", KimiK2Config)
-
-
 class Choices:
     """The least distance in a top-k between what was chosen and what was not."""
 
-    def __init__(self):
-        self.least = float("inf")
-        self.topk = torch.topk
+    function, method = staticmethod(torch.topk), torch.Tensor.topk
 
     def __enter__(self):
         self.least = float("inf")
-        torch.topk = torch.Tensor.topk = self.observe
+        torch.topk = self.observe
+        torch.Tensor.topk = lambda values, *more, **named: self.observe(values, *more, **named)
         return self
 
     def __exit__(self, *_):
-        torch.topk = torch.Tensor.topk = self.topk
+        torch.topk, torch.Tensor.topk = Choices.function, Choices.method
 
     def observe(self, values, k, dim=-1, sorted=True):
         if k < values.shape[-1]:
-            best = self.topk(values, k + 1, -1)[0]
+            best = Choices.function(values, k + 1, -1)[0]
             gaps = (best[..., -2] - best[..., -1])[best[..., -2] > -1e30]
             if gaps.numel():
                 self.least = min(self.least, gaps.min().item())
-        return self.topk(values, k, dim, sorted=sorted)
-
-
-Choices.topk = torch.topk
+        return Choices.function(values, k, dim, sorted=sorted)
 
 
 def write_checkpoint(folder, config, tensors):
@@ -96,16 +84,15 @@ def write_checkpoint(folder, config, tensors):
 
 def open_model(folder, config):
     """transformers' model of a checkpoint, in float32; every tensor of the file has its place."""
-    kimi = config["model_type"] == "kimi_k2"
-    loader = DeepseekV3ForCausalLM if kimi else AutoModelForCausalLM
-    extra = {"config": KimiK2Config(**config)} if kimi else {}
-    model, report = loader.from_pretrained(
+    if config["model_type"] == "kimi_k2":  # DeepSeek V3 under its own name
+        tensors = load_file(folder / "model.safetensors")
+        return make_model({**config, "model_type": "deepseek_v3"}, tensors)
+    model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=torch.float32,
         attn_implementation="eager",
         experts_implementation="eager",
         output_loading_info=True,
-        **extra,
     )
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not report[key], (folder, key, report[key])
@@ -134,7 +121,7 @@ def greedy(model, prompt):
     """The tokens that follow, and the least gap; None if a step is too close."""
     ids, gap = list(prompt), float("inf")
     for _ in range(GREEDY_TOKENS):
-        best = Choices.topk(logits_of(model, ids)[-1], 2)
+        best = Choices.function(logits_of(model, ids)[-1], 2)
         gap = min(gap, (best.values[0] - best.values[1]).item())
         if gap < LEAST_GAP:
             return None, gap

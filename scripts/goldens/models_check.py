@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Compares what models.py made with mlx-lm's own models, in float32 on the CPU:
 
+    pip install mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2 safetensors
     scripts/goldens/models_check.py tests/data/models [FOLDER ...]
 
 Prints for each folder the greedy tokens that differ, the largest relative error of a prompt's
@@ -18,7 +19,6 @@ import tempfile
 from pathlib import Path
 
 import models_configs as configs
-import models_mlx
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np

@@ -211,8 +211,8 @@ GPT_OSS = {
 GPT_OSS_MXFP4 = {
     **GPT_OSS,
     "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
     "intermediate_size": 96,
     "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
     "num_experts_per_tok": 3,
