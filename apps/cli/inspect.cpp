@@ -46,18 +46,6 @@ std::string held(const LoadedModule& module, int rank) {
   return fmt::format("{} {}", axis_name(module.sharding), module.partition->to_string(rank));
 }
 
-std::string unevenness(const LoadedModule& module) {
-  if (!module.partition) return "";
-  if (module.partition->is_replicated()) return "replicated where ranks share key-value heads";
-  const int64_t units = module.partition->extent() / module.partition->unit();
-  for (int rank = 0; rank < module.partition->ranks(); ++rank)
-    if (module.partition->size(rank) == 0)
-      return fmt::format("{} units of {}: fewer than ranks, rank {} holds none", units,
-                         module.partition->unit(), rank);
-  if (module.partition->is_even()) return "";
-  return fmt::format("{} units of {} do not divide evenly", units, module.partition->unit());
-}
-
 Json to_json(const PlannedModule& planned, const Checkpoint& checkpoint) {
   const LoadedModule& module = planned.module;
   Json ranks = Json::array();

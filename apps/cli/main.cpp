@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   strake::cli::add_quantize(app, action);
   strake::cli::add_import(app, action);
   strake::cli::add_inspect(app, action);
+  strake::cli::add_plan(app, action);
   strake::cli::add_verify(app, action);
   strake::cli::add_bench(app, action);
   const auto report = [](ErrorKind kind, const char* message) {

@@ -37,6 +37,18 @@ std::string format_threads(const std::vector<Placement>& placements) {
 
 std::string format_hash(uint64_t hash) { return fmt::format("{:016x}", hash); }
 
+std::string unevenness(const LoadedModule& module) {
+  if (!module.partition) return "";
+  if (module.partition->is_replicated()) return "replicated where ranks share key-value heads";
+  const int64_t units = module.partition->extent() / module.partition->unit();
+  for (int rank = 0; rank < module.partition->ranks(); ++rank)
+    if (module.partition->size(rank) == 0)
+      return fmt::format("{} units of {}: fewer than ranks, rank {} holds none", units,
+                         module.partition->unit(), rank);
+  if (module.partition->is_even()) return "";
+  return fmt::format("{} units of {} do not divide evenly", units, module.partition->unit());
+}
+
 void print_json(const Json& json) { fmt::print("{}\n", dump_json(json, 2)); }
 
 void Progress::show(int64_t done, int64_t total, const std::string& what) {

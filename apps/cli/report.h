@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "engine/placement.h"
+#include "nn/layer_loader.h"
 
 namespace strake::cli {
 
@@ -16,6 +17,9 @@ std::string format_bytes(const std::vector<int64_t>& bytes);  // "1.78 MB + 1.76
 // "8 on CPUs 0-7 + 8 on CPUs 8-15"; "2 + 2" where they run anywhere.
 std::string format_threads(const std::vector<Placement>& placements);
 std::string format_hash(uint64_t hash);  // 16 hexadecimal digits
+
+// What of a module does not divide evenly, or nothing.
+std::string unevenness(const LoadedModule& module);
 
 void print_json(const Json& json);
 

@@ -36,7 +36,7 @@ class Decoder final : public Model {
   Decoder(LayerLoader load, const DecoderConfig& config, const MakeLayer& make_layer)
       : embedding_(load.embedding(
             "model.embed_tokens", config.vocabulary, config.hidden,
-            config.output == OutputLayer::kTied ? EmbeddingUse::kLogits : EmbeddingUse::kRow)),
+            config.output == OutputLayer::kTied ? EmbeddingUse::kBoth : EmbeddingUse::kRow)),
         output_(config.output == OutputLayer::kTied
                     ? embedding_
                     : load.embedding("lm_head", config.vocabulary, config.hidden,

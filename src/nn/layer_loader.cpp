@@ -57,8 +57,14 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
   Partition partition = divide(inputs);
   Weight weight = state_->source.weight(path(name), shape, cut(1, partition));
   auto offset = this->bias(name, outputs, std::nullopt, bias);
-  loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kShardedToAll,
-          partition, weight.nbytes() + (offset ? offset->nbytes() : 0)});
+  loaded({.path = path(name),
+          .kind = ModuleKind::kLinear,
+          .shape = shape,
+          .format = weight.format(),
+          .sharding = Sharding::kShardedToAll,
+          .partition = partition,
+          .bytes = weight.nbytes() + (offset ? offset->nbytes() : 0),
+          .sent = Reduction(inputs, partition).bytes_sent(rank(), outputs)});
   return Linear::sharded_to_all(prepared(std::move(weight)), std::move(offset), inputs,
                                 std::move(partition));
 }
@@ -67,14 +73,19 @@ Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int6
                                  EmbeddingUse use) {
   Partition partition = divide(Dimension(path(name) + ", vocabulary", vocabulary, 1));
   Weight rows = state_->source.weight(path(name), {vocabulary, width}, cut(0, partition));
-  loaded({path(name),
-          ModuleKind::kEmbedding,
-          {vocabulary, width},
-          rows.format(),
-          Sharding::kAllToSharded,
-          partition,
-          rows.nbytes(),
-          use == EmbeddingUse::kRow ? 1 / static_cast<double>(vocabulary) : 1});
+  // The logits of its rows, and the row of a token where it holds that.
+  const int64_t own = partition.size(rank());
+  const int64_t numbers = (use == EmbeddingUse::kRow ? 0 : own) +
+                          (use == EmbeddingUse::kLogits ? 0 : own * width / vocabulary);
+  loaded({.path = path(name),
+          .kind = ModuleKind::kEmbedding,
+          .shape = {vocabulary, width},
+          .format = rows.format(),
+          .sharding = Sharding::kAllToSharded,
+          .partition = partition,
+          .bytes = rows.nbytes(),
+          .read_share = use == EmbeddingUse::kRow ? 1 / static_cast<double>(vocabulary) : 1,
+          .sent = numbers * static_cast<int64_t>(sizeof(float)) * (partition.ranks() - 1)});
   return {prepared(std::move(rows)), std::move(partition)};
 }
 

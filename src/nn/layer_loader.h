@@ -32,13 +32,15 @@ struct LoadedModule {
   std::optional<Partition> partition;  // of the rows or columns; nothing where replicated
   int64_t bytes;                       // on this rank, as a checkpoint stores them
   double read_share = 1;               // of the bytes, how many one token reads
+  int64_t sent = 0;                    // bytes that this rank sends to others for one token
 };
 
 // How a checkpoint stores the factors of a norm: as they are, or less 1.
 enum class NormWeight { kFactor, kLessOne };
 
-// What a token reads of an embedding: its row, or all of it where it makes the logits.
-enum class EmbeddingUse { kRow, kLogits };
+// What a token reads of an embedding: its row, or all of it where it makes the logits, alone or
+// too.
+enum class EmbeddingUse { kRow, kLogits, kBoth };
 
 // What is done beside reading. A plan does neither.
 struct LoadHooks {

@@ -38,6 +38,11 @@ PartialSums Reduction::part(int rank) const {
   return {tree_, nodes_.at(static_cast<size_t>(rank))};
 }
 
+int64_t Reduction::bytes_sent(int rank, int64_t columns) const {
+  return std::ssize(nodes_.at(static_cast<size_t>(rank))) * columns *
+         static_cast<int64_t>(sizeof(float)) * (std::ssize(nodes_) - 1);
+}
+
 Tensor Reduction::finish(Context& context, const Tensor& partial) const {
   if (nodes_.size() == 1) return context.backend.finish_sums(partial, all());
   const int64_t columns = partial.shape()[1] * partial.shape()[2];

@@ -19,6 +19,9 @@ class Reduction {
   // What a rank computes of a product.
   PartialSums part(int rank) const;
 
+  // Bytes that the rank sends to the others for a row of `columns` sums, where rows are few.
+  int64_t bytes_sent(int rank, int64_t columns) const;
+
   // partial float32 [nodes of this rank, rows, columns] -> [rows, columns] on every rank. Short
   // messages go to everyone; of long ones each rank finishes a share.
   Tensor finish(Context& context, const Tensor& partial) const;

@@ -1,0 +1,65 @@
+#include "engine/capacity.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/model.h"
+
+namespace strake {
+namespace {
+
+// What a cache of so many tokens takes.
+int64_t cache_bytes(const Model& model, int64_t tokens, const CacheStorage& storage) {
+  return model.make_cache(tokens, storage).nbytes();
+}
+
+// Of what one token reads a share of, a batch of tokens reads more: each chooses for itself.
+double batch_share(double share, int64_t batch) {
+  return 1 - std::pow(1 - share, static_cast<double>(batch));
+}
+
+}  // namespace
+
+int64_t Capacity::cache_per_token() const {
+  int64_t bytes = 0;
+  for (const RankCapacity& rank : ranks) bytes += rank.cache_per_token;
+  return bytes;
+}
+
+int64_t Capacity::sent() const {
+  int64_t bytes = 0;
+  for (const RankCapacity& rank : ranks) bytes += rank.sent;
+  return bytes;
+}
+
+double Capacity::decode_rate(double bytes_per_second, int64_t batch) const {
+  double most = 0;
+  for (const RankCapacity& rank : ranks) most = std::max(most, rank.read);
+  return static_cast<double>(batch) * bytes_per_second / most;
+}
+
+Capacity find_capacity(const OpenModel& open, const Shares& shares, const Load& load) {
+  // Past every window, so that only what grows for ever differs.
+  constexpr int64_t kLong = int64_t{1} << 24, kLonger = kLong + 1024;
+  Capacity capacity{make_plan(open, shares), {}};
+  for (int rank = 0; rank < shares.ranks(); ++rank) {
+    const auto source = open(Device::meta());
+    const LayerLoader loader(*source, shares, rank);
+    const auto model = load_model(*source, loader);
+    RankCapacity found{};
+    found.cache = load.batch * cache_bytes(*model, load.context, load.cache);
+    found.cache_per_token =
+        (cache_bytes(*model, kLonger, load.cache) - cache_bytes(*model, kLong, load.cache)) /
+        (kLonger - kLong);
+    found.read = static_cast<double>(found.cache);
+    for (const LoadedModule& module : loader.modules()) {
+      found.weights += module.bytes;
+      found.read += static_cast<double>(module.bytes) * batch_share(module.read_share, load.batch);
+      found.sent += load.batch * module.sent;
+    }
+    capacity.ranks.push_back(found);
+  }
+  return capacity;
+}
+
+}  // namespace strake
