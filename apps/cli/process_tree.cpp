@@ -46,6 +46,8 @@ int start_process(std::span<const std::string> arguments, int output, int errors
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // mpirun writes to ranks that may just have been killed, and must live to say which.
+  ::signal(SIGPIPE, SIG_IGN);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(errors, STDERR_FILENO);
   ::execv(words[0], words.data());

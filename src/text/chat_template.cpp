@@ -71,7 +71,7 @@ Sources named_sources(const Json& value, const std::string& what) {
   for (const Json& entry : value) {
     if (!entry.is_object() || !entry.contains("name") || !entry.contains("template"))
       fail(ErrorKind::kCheckpoint, "{}: an entry without name and template", what);
-    const std::string& name = text_of(entry["name"], what + ": name");
+    const std::string name = text_of(entry["name"], what + ": name");
     const std::string entry_what = what + " '" + name + "'";
     const Source source{text_of(entry["template"], entry_what), entry_what};
     if (name == "default") sources.main = source;

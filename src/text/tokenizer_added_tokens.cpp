@@ -20,7 +20,8 @@ AddedTokens AddedTokens::parse(const JsonNode& node, const Context& context) {
   std::unordered_set<std::string> specials;
   size_t new_tokens = 0;
   for (const JsonNode& item : node.items()) {
-    const std::string& content = item.at("content").string();
+    const JsonNode text = item.at("content");
+    const std::string& content = text.string();
     if (content.empty()) continue;
     // A token of the model keeps its id; new ones follow the vocabulary in the order of the list.
     const auto known = context.vocabulary.id(content);

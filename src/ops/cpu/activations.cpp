@@ -9,15 +9,23 @@ namespace {
 
 // Inputs that are placed at once: 12 rows of them stay in a first cache. A multiple of every group.
 constexpr int64_t kPart = 512;
+constexpr int64_t kFactors = 32;  // ProductKernels::input_factors
 // Elements from which on threads share the work.
 constexpr int64_t kWorthSharing = 1 << 15;
 
-// Inputs [begin, end) of a row of x, `rows` elements apart in `to`.
-void place_floats(const Tensor& x, int64_t row, int64_t begin, int64_t end, int rows, float* to) {
+// Inputs [begin, end) of a row of x.
+void widen_part(const Tensor& x, int64_t row, int64_t begin, int64_t end, float* out) {
   visit_floating(x.dtype(), [&]<class T>(T) {
-    const T* const from = x.data<T>().data() + row * x.shape()[1];
-    for (int64_t i = begin; i < end; ++i) to[i * rows] = to_float(from[i]);
+    widen_row(x.data<T>().data() + row * x.shape()[1] + begin, end - begin, out);
   });
+}
+
+// `rows` elements apart in `to`.
+void place_floats(const float* from, int64_t count, const float* factors, int rows, float* to) {
+  if (factors == nullptr)
+    for (int64_t i = 0; i < count; ++i) to[i * rows] = from[i];
+  else
+    for (int64_t i = 0; i < count; ++i) to[i * rows] = from[i] * factors[i % kFactors];
 }
 
 void place_pairs(const Bf16* x, int64_t begin, int64_t end, int rows, uint32_t* to) {
@@ -32,7 +40,8 @@ void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowT
   const auto count = static_cast<int64_t>(rows.size());
   const int64_t tiles = (count + kernels.most_rows - 1) / kernels.most_rows;
   const bool pairs = kernels.activations == DType::kBF16;
-  const bool summed = kernels.sum_group != nullptr && has_biases(layout.scaling);
+  const bool summed = kernels.wants_sums(layout);
+  const float* const factors = kernels.input_factors(layout);
   const int64_t row_bytes = layout.in * (pairs ? 2 : 4);
   const int64_t groups = layout.groups();
   x_.resize(static_cast<size_t>(count * row_bytes + kInputsBeyond * kernels.most_rows * 4));
@@ -54,18 +63,25 @@ void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowT
     const int64_t begin = item % parts * kPart;
     const int64_t end = std::min(begin + kPart, layout.in);
     std::byte* const to = x_.data() + first * row_bytes;
-    for (int m = 0; m < size; ++m) {
-      const int64_t row = rows[static_cast<size_t>(first + m)].row;
-      if (!pairs) {
-        place_floats(x, row, begin, end, size, reinterpret_cast<float*>(to) + m);
-        continue;
-      }
-      const Bf16* const from = x.data<Bf16>().data() + row * layout.in;
-      place_pairs(from, begin, end, size, reinterpret_cast<uint32_t*>(to) + m);
-      if (!summed) continue;
+    const auto place_sums = [&](int m, const auto* from) {
+      if (!summed) return;
       float* const sums = sums_.data() + first * groups + m;
       for (int64_t i = begin; i < end; i += layout.group_size)
-        sums[i / layout.group_size * size] = kernels.sum_group(from + i, layout.group_size);
+        sums[i / layout.group_size * size] = kernels.sum_group(from + i - begin, layout.group_size);
+    };
+    for (int m = 0; m < size; ++m) {
+      const int64_t row = rows[static_cast<size_t>(first + m)].row;
+      if (pairs) {
+        const Bf16* const from = x.data<Bf16>().data() + row * layout.in;
+        place_pairs(from, begin, end, size, reinterpret_cast<uint32_t*>(to) + m);
+        place_sums(m, from + begin);
+        continue;
+      }
+      float part[kPart];
+      widen_part(x, row, begin, end, part);
+      place_floats(part, end - begin, factors, size,
+                   reinterpret_cast<float*>(to) + begin * size + m);
+      place_sums(m, part);
     }
   };
   const auto place_items = [&](int64_t begin, int64_t end) {

@@ -25,9 +25,10 @@ const FloatKernels& float_kernels(Path path) {
 const ProductKernels& product_kernels(Path path, DType activations, const BlockLayout& layout,
                                       const SumSchedule& schedule) {
 #if defined(__x86_64__)
-  // Its kernels take pairs of inputs.
+  // These kernels take pairs of inputs.
   const bool pairs = layout.coding != Coding::kFloat && schedule.unit % 2 == 0;
   if (path == Path::kAvx512 && activations == DType::kBF16 && pairs) return avx512_bf16_kernels();
+  if (path == Path::kAvx2 && pairs) return avx2_kernels();
 #endif
   return float_kernels(path).products;
 }

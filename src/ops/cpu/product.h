@@ -19,7 +19,7 @@ inline constexpr int64_t kInputsBeyond = 3 * 128;
 struct Tile {
   int rows;
   const std::byte* x;  // [in / 2][rows] pairs of bfloat16, or [in][rows] float32
-  const float* sums;   // [groups][rows]: sums of x over each group; for weights with biases
+  const float* sums;   // [groups][rows]: sums over each group, where the kernels want them
   float* const* out;   // [rows]: where each row's result for output 0 goes
 };
 
@@ -45,12 +45,16 @@ struct ProductKernels {
   int (*blocks_at_once)(int64_t rows);  // that multiply() is best called with
   size_t (*scratch_bytes)(const BlockLayout& layout, const SumSchedule& schedule, int64_t rows);
   void (*multiply)(const BlockProduct& product);
-  // Sum of a group of activations, for weights with biases; null where multiply() takes it itself.
-  float (*sum_group)(const Bf16* x, int64_t count);
+  // Whether multiply() needs Tile::sums for such a weight, and the sum of a group of activations
+  // of the type that Tile::x holds.
+  bool (*wants_sums)(const BlockLayout& layout);
+  float (*sum_group)(const void* x, int64_t count);
+  // What each of 32 inputs, over and over, is multiplied by in Tile::x, a power of two; null: 1.
+  const float* (*input_factors)(const BlockLayout& layout);
 };
 
 // The path's kernels for activations of this type: bfloat16 stays as it is where the path has
-// kernels for this weight and tree, all else is widened to float32.
+// dot products of it and the weight and tree are of pairs, all else is widened to float32.
 const ProductKernels& product_kernels(Path path, DType activations, const BlockLayout& layout,
                                       const SumSchedule& schedule);
 
@@ -65,6 +69,7 @@ struct FloatKernels {
 const FloatKernels& portable_float_kernels();
 const FloatKernels& avx2_float_kernels();
 const FloatKernels& avx512_float_kernels();
+const ProductKernels& avx2_kernels();
 const ProductKernels& avx512_bf16_kernels();
 
 }  // namespace strake::cpu

@@ -321,6 +321,14 @@ void unpack_row(const BlockLayout& layout, const std::byte* block, int row, floa
   }
 }
 
-constexpr FloatKernels kKernels{{DType::kF32, kTileRows, kMostTiles, [](int64_t) { return 1; },
-                                 scratch_bytes, multiply, nullptr},
-                                unpack_row};
+constexpr FloatKernels kKernels{
+    .products = {.activations = DType::kF32,
+                 .most_rows = kTileRows,
+                 .most_tiles = kMostTiles,
+                 .blocks_at_once = [](int64_t) { return 1; },
+                 .scratch_bytes = scratch_bytes,
+                 .multiply = multiply,
+                 .wants_sums = [](const BlockLayout&) { return false; },
+                 .sum_group = nullptr,
+                 .input_factors = [](const BlockLayout&) -> const float* { return nullptr; }},
+    .unpack_row = unpack_row};

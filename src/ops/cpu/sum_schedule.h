@@ -28,4 +28,22 @@ struct SumSchedule {
   void assign(const PartialSums& sums);
 };
 
+// Where a product is in its schedule.
+struct SumCursor {
+  explicit SumCursor(const SumSchedule& schedule)
+      : step(schedule.steps.data()), end(step + schedule.steps.size()), left(step->inputs) {}
+
+  // Goes to the next step; false when there is none.
+  bool next() {
+    if (++step == end) return false;
+    left = step->inputs;
+    return true;
+  }
+
+  const SumSchedule::Step* step;
+  const SumSchedule::Step* end;
+  int64_t left;    // inputs of the step that are to come
+  int height = 0;  // sums on the stack, below the one that the step adds to
+};
+
 }  // namespace strake::cpu

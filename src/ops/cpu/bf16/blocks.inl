@@ -88,7 +88,7 @@ struct PairBlocks {
 // Adds `inputs` inputs from `first` on to a tile's stack [depth][2][rows][16].
 template <class Source, int Rows>
 void multiply_blocks(Source source, const BlockProduct& product, const Tile& tile, int64_t first,
-                     int64_t inputs, Cursor& cursor, float* stack) {
+                     int64_t inputs, SumCursor& cursor, float* stack) {
   constexpr int kLevel = kWide * Rows * kBlockRows;
   const int64_t group_size = source.group_size;
   const auto* x = reinterpret_cast<const uint32_t*>(tile.x) + first / 2 * Rows;
@@ -153,7 +153,7 @@ template <class Code, class Scales>
 struct DirectBlocks {
   template <int Rows>
   static void multiply(const BlockProduct& product) {
-    Cursor cursor(product.schedule);
+    SumCursor cursor(product.schedule);
     multiply_blocks<CodeBlocks<Code, Scales>, Rows>(
         CodeBlocks<Code, Scales>(product), product, product.tiles[0], 0, product.schedule.inputs,
         cursor, reinterpret_cast<float*>(product.scratch));

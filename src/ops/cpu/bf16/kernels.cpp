@@ -22,12 +22,15 @@ void multiply(const BlockProduct& product) {
   multiply_floating(product);
 }
 
+bool wants_sums(const BlockLayout& layout) { return has_biases(layout.scaling); }
+
 // Groups of weights with biases are of 32 and more.
-float sum_group(const Bf16* x, int64_t count) {
+float sum_group(const void* x, int64_t count) {
+  const auto* const from = static_cast<const Bf16*>(x);
   const __m512i ones = _mm512_set1_epi16(0x3f80);
   __m512 sum = _mm512_setzero_ps();
   for (int64_t i = 0; i < count; i += 32)
-    sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(x + i), (__m512bh)ones);
+    sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(from + i), (__m512bh)ones);
   return _mm512_reduce_add_ps(sum);
 }
 
@@ -36,8 +39,16 @@ float sum_group(const Bf16* x, int64_t count) {
 
 const ProductKernels& avx512_bf16_kernels() {
   static constexpr ProductKernels kKernels{
-      DType::kBF16,        bf16::kPanelRows, bf16::kPanelTiles, bf16::blocks_at_once,
-      bf16::scratch_bytes, bf16::multiply,   bf16::sum_group};
+      .activations = DType::kBF16,
+      .most_rows = bf16::kPanelRows,
+      .most_tiles = bf16::kPanelTiles,
+      .blocks_at_once = bf16::blocks_at_once,
+      .scratch_bytes = bf16::scratch_bytes,
+      .multiply = bf16::multiply,
+      .wants_sums = bf16::wants_sums,
+      .sum_group = bf16::sum_group,
+      .input_factors = [](const BlockLayout&) -> const float* { return nullptr; },
+  };
   return kKernels;
 }
 

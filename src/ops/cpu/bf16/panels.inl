@@ -25,14 +25,14 @@ void unpack(Stream& stream, int64_t inputs, int second, Panel& panel) {
 // Adds a chunk of two blocks to the stacks of all tiles.
 template <PairsKind Kind>
 void multiply_tiles(const PairBlocks<Kind>& source, const BlockProduct& product, int64_t first,
-                    int64_t inputs, Cursor& cursor, float* stacks) {
+                    int64_t inputs, SumCursor& cursor, float* stacks) {
   using Multiply = void (*)(PairBlocks<Kind>, const BlockProduct&, const Tile&, int64_t, int64_t,
-                            Cursor&, float*);
+                            SumCursor&, float*);
   static constexpr auto kByRows = []<int... I>(std::integer_sequence<int, I...>) {
     return std::array<Multiply, kPanelRows>{multiply_blocks<PairBlocks<Kind>, I + 1>...};
   }
   (std::make_integer_sequence<int, kPanelRows>());
-  const Cursor begin = cursor;
+  const SumCursor begin = cursor;
   for (const Tile& tile : product.tiles) {
     cursor = begin;
     kByRows[static_cast<size_t>(tile.rows - 1)](source, product, tile, first, inputs, cursor,
@@ -55,7 +55,7 @@ struct CodePanels {
     const PairBlocks<kKind> source{panel.pairs,  kWide * kRegister,
                                    kRegister,    product.layout.group_size,
                                    panel.scales, panel.biases};
-    Cursor cursor(product.schedule);
+    SumCursor cursor(product.schedule);
     for (int64_t first = 0; first < product.schedule.inputs; first += kChunk) {
       const int64_t inputs = std::min(kChunk, product.schedule.inputs - first);
       for (int i = 0; i < product.blocks; ++i) unpack(streams[i], inputs, i, panel);
@@ -67,7 +67,7 @@ struct CodePanels {
 struct PairPanels {
   static void multiply(const BlockProduct& product) {
     auto* const stacks = reinterpret_cast<float*>(product.scratch);
-    Cursor cursor(product.schedule);
+    SumCursor cursor(product.schedule);
     for (int64_t first = 0; first < product.schedule.inputs; first += kChunk) {
       const PairBlocks<PairsKind::kPlain> source{product.block + first / 2 * kRegister, kRegister,
                                                  (product.blocks - 1) * product.stride,

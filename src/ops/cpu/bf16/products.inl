@@ -8,26 +8,8 @@
 #define STRAKE_INLINE_BODY __attribute__((always_inline))
 #define STRAKE_INLINE STRAKE_INLINE_BODY inline
 
-// Where a product is in its schedule.
-struct Cursor {
-  explicit Cursor(const SumSchedule& schedule)
-      : step(schedule.steps.data()), end(step + schedule.steps.size()), left(step->inputs) {}
-
-  // Goes to the next step; false when there is none.
-  bool next() {
-    if (++step == end) return false;
-    left = step->inputs;
-    return true;
-  }
-
-  const SumSchedule::Step* step;
-  const SumSchedule::Step* end;
-  int64_t left;    // inputs of the step that are to come
-  int height = 0;  // sums on the stack, below the one that the step adds to
-};
-
 // A node's sums of 16 rows of weight and a row of activations, into its results.
-STRAKE_INLINE_BODY inline void put(const BlockProduct& product, int block, const Cursor& cursor,
+STRAKE_INLINE_BODY inline void put(const BlockProduct& product, int block, const SumCursor& cursor,
                                    float* out, __m512 sum) {
   const int64_t wanted = std::clamp<int64_t>(product.outputs - block * kBlockRows, 0, kBlockRows);
   _mm512_mask_storeu_ps(

@@ -101,7 +101,7 @@ void multiply_stream(Source source, const BlockProduct& product, const Tile& til
   const auto slot = [&](int height, int m)
                         STRAKE_INLINE_BODY { return stack + (height * Rows + m) * kBlockRows; };
   const auto each_row = [](auto body) STRAKE_INLINE_BODY { unrolled<Rows>(body); };
-  Cursor cursor(product.schedule);
+  SumCursor cursor(product.schedule);
   __m512 total[Rows];
   each_row([&](auto m) STRAKE_INLINE_BODY { total[m] = _mm512_setzero_ps(); });
   for (;;) {
