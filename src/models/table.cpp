@@ -16,13 +16,13 @@ namespace strake {
 namespace {
 
 constexpr ModelEntry kModels[] = {
-    {"llama", make_llama},
-    {"mistral", make_mistral},
-    {"ministral3", make_ministral3},
-    {"qwen2", make_qwen2},
-    {"qwen3", make_qwen3},
-    {"smollm3", make_smollm3},
-    {"gemma3_text", make_gemma3_text},
+    {"llama", make_llama, "Llama 2 to 3.3, SmolLM2 and others of its shape"},
+    {"mistral", make_mistral, "Mistral 7B, Nemo, Small"},
+    {"ministral3", make_ministral3, "Ministral 3"},
+    {"qwen2", make_qwen2, "Qwen2, Qwen2.5"},
+    {"qwen3", make_qwen3, "Qwen3, the dense ones"},
+    {"smollm3", make_smollm3, "SmolLM3"},
+    {"gemma3_text", make_gemma3_text, "Gemma 3, its text model"},
 };
 
 }  // namespace
