@@ -66,7 +66,7 @@ TEST(Llama, GreedyTokensEqualReference) {
         run.model->make_cache(static_cast<int64_t>(ids.size()) + options.max_tokens, DType::kF32);
     std::vector<int32_t> history;
     const auto result = generate(run.context, *run.model, cache, history, ids, options,
-                                 [](int32_t) { return true; });
+                                 [](int32_t) { return std::nullopt; });
     EXPECT_EQ(result.tokens, expected);
   }
 }
