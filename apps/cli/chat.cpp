@@ -7,11 +7,11 @@
 
 #include "base/fail.h"
 #include "command.h"
-#include "engine/generation.h"
 #include "prompt.h"
 #include "report.h"
-#include "sampling_options.h"
 #include "strake/comm/await.h"
+#include "text_options.h"
+#include "text_output.h"
 
 namespace strake::cli {
 namespace {
@@ -20,7 +20,7 @@ struct ChatOptions {
   RunOptions run;
   std::string system;
   int64_t context = 4096;
-  GenerationOptions generation;
+  TextOptions text;
 };
 
 // Lines from standard input, waited for in pieces.
@@ -70,6 +70,7 @@ class Chat {
         group_(group),
         session_(group, options.run.shares(group.size()), options.run.session()),
         tokenizer_(Tokenizer::load(options.run.model)),
+        generation_(options.text.with_tokens_of(session_, tokenizer_)),
         conversation_(options.run.model, tokenizer_),
         cache_(session_.make_cache(options.context)) {
     reset();
@@ -125,30 +126,21 @@ class Chat {
   }
 
   void answer(std::span<const int32_t> tokens) {
-    GenerationOptions generation = options_.generation;
-    generation.stop_tokens = session_.stop_tokens();
+    GenerationOptions generation = generation_;
     generation.max_tokens =
         std::min(generation.max_tokens, options_.context - static_cast<int64_t>(tokens.size()));
-    StreamDecoder decoder(tokenizer_, SkipSpecial::kSkip);
-    std::string text;
-    const auto emit = [&](const std::string& piece) {
-      text += piece;
-      if (options_.run.json) return;
-      std::fwrite(piece.data(), 1, piece.size(), stdout);
-      std::fflush(stdout);
-    };
+    TextOutput output(tokenizer_, options_.text.stop,
+                      options_.run.json ? TextOutput::Print::kNo : TextOutput::Print::kYes);
     const auto result = generate(session_.context(), session_.model(), cache_, history_, tokens,
-                                 generation, [&](int32_t token) {
-                                   emit(decoder.push(token));
-                                   return true;
-                                 });
+                                 generation, [&](int32_t token) { return output.push(token); });
     if (group_.rank() != 0) return;
-    emit(decoder.finish());
+    const std::string text = output.finish();
     conversation_.add("assistant", text);
     // One object a line, so that a program can hold the conversation.
     if (options_.run.json)
       fmt::print("{}\n", dump_json({{"text", text},
                                     {"tokens", result.tokens},
+                                    {"finish_reason", to_string(result.finish)},
                                     {"prompt_tokens", result.prompt_tokens}}));
     else
       fmt::print("\n");
@@ -159,6 +151,7 @@ class Chat {
   Group& group_;
   Session session_;
   Tokenizer tokenizer_;
+  GenerationOptions generation_;
   Conversation conversation_;
   SequenceCache cache_;
   std::vector<int32_t> history_;  // tokens in the cache
@@ -171,19 +164,22 @@ void add_chat(CLI::App& app, Action& action) {
   auto* command =
       app.add_subcommand("chat", "Talk with a model; standard input holds a message a line");
   auto options = std::make_shared<ChatOptions>();
-  options->generation.max_tokens = 512;
+  options->text.generation.max_tokens = 512;
   add_run_options(*command, options->run);
   add_ranks_option(*command, options->run.ranks);
   command->add_option("--system", options->system, "System message")->type_name("TEXT");
   command->add_option("--context", options->context, "Tokens that the conversation may have")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 30))
       ->capture_default_str();
-  command->add_option("--max-tokens", options->generation.max_tokens, "Tokens of an answer at most")
+  command
+      ->add_option("--max-tokens", options->text.generation.max_tokens,
+                   "Tokens of an answer at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
       ->capture_default_str();
-  add_sampling_options(*command, options->generation.sampling);
+  add_text_options(*command, options->text);
   command->callback([options, &action] {
     action = [options](const Arguments& arguments) {
+      options->text.check();
       if (options->run.model.empty()) options->run.model = default_model();
       return run_on_ranks(options->run, arguments,
                           [&](Group& group) { Chat(*options, group).run(); });

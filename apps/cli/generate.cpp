@@ -5,10 +5,10 @@
 
 #include "base/fail.h"
 #include "command.h"
-#include "engine/generation.h"
 #include "prompt.h"
 #include "report.h"
-#include "sampling_options.h"
+#include "text_options.h"
+#include "text_output.h"
 
 namespace strake::cli {
 namespace {
@@ -19,7 +19,7 @@ struct GenerateOptions {
   std::vector<std::string> chat;
   std::string system;
   std::string ids;
-  GenerationOptions generation;
+  TextOptions text;
 };
 
 std::vector<int32_t> prompt_tokens(const GenerateOptions& options,
@@ -36,18 +36,6 @@ std::vector<int32_t> prompt_tokens(const GenerateOptions& options,
   for (size_t i = 0; i < options.chat.size(); ++i)
     conversation.add(i % 2 == 0 ? "user" : "assistant", options.chat[i]);
   return conversation.tokens();
-}
-
-const char* to_string(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-  }
-  return "";
 }
 
 double rate(int64_t tokens, double seconds) {
@@ -99,27 +87,16 @@ void generate_on_rank(const GenerateOptions& options, Group& group) {
   if (std::filesystem::exists(options.run.model / "tokenizer.json"))
     tokenizer = Tokenizer::load(options.run.model);
   const auto prompt = prompt_tokens(options, tokenizer);
-  GenerationOptions generation = options.generation;
-  generation.stop_tokens = session.stop_tokens();
+  const auto generation = options.text.with_tokens_of(session, tokenizer);
   SequenceCache cache =
       session.make_cache(static_cast<int64_t>(prompt.size()) + generation.max_tokens);
-  std::optional<StreamDecoder> decoder;
-  if (tokenizer) decoder.emplace(*tokenizer, SkipSpecial::kSkip);
-  std::string text;
-  const auto emit = [&](const std::string& piece) {
-    text += piece;
-    if (options.run.json) return;
-    std::fwrite(piece.data(), 1, piece.size(), stdout);
-    std::fflush(stdout);
-  };
+  TextOutput output(tokenizer, options.text.stop,
+                    options.run.json ? TextOutput::Print::kNo : TextOutput::Print::kYes);
   std::vector<int32_t> history;
   const auto result = generate(session.context(), session.model(), cache, history, prompt,
-                               generation, [&](int32_t token) {
-                                 emit(decoder ? decoder->push(token) : fmt::format("{} ", token));
-                                 return true;
-                               });
+                               generation, [&](int32_t token) { return output.push(token); });
   if (group.rank() != 0) return;
-  if (decoder) emit(decoder->finish());
+  const std::string text = output.finish();
   report(options, result, session, text);
 }
 
@@ -139,12 +116,15 @@ void add_generate(CLI::App& app, Action& action) {
       ->type_name("TEXT");
   command->add_option("--ids", options->ids, "Token ids to continue, as 1,2,3")
       ->type_name("ID,ID,...");
-  command->add_option("--max-tokens", options->generation.max_tokens, "Tokens to generate at most")
+  command
+      ->add_option("--max-tokens", options->text.generation.max_tokens,
+                   "Tokens to generate at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
       ->capture_default_str();
-  add_sampling_options(*command, options->generation.sampling);
+  add_text_options(*command, options->text);
   command->callback([options, &action] {
     action = [options](const Arguments& arguments) {
+      options->text.check();
       if (options->run.model.empty()) options->run.model = default_model();
       return run_on_ranks(options->run, arguments,
                           [&](Group& group) { generate_on_rank(*options, group); });

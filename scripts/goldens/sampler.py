@@ -45,7 +45,7 @@ def draw(case):
     processors = {"logit_bias": {int(k): v for k, v in options.pop("logit_bias", {}).items()}}
     for kind in PENALTIES:
         processors[kind + "_penalty"] = options.pop(kind + "_penalty", None)
-        processors[kind + "_context_size"] = options.pop(kind + "_context", 20)
+        processors[kind + "_context_size"] = options.pop(kind + "_context_size", 20)
     processors = make_logits_processors(**processors)
     sampler = make_sampler(
         temp=options.pop("temperature", 0.0),
@@ -93,7 +93,7 @@ def sweep():
     singles += [{"bias": True}]
     for kind, strengths in zip(PENALTIES, ((0.5, 1.3, 2.0), (1.5, -1.5), (0.8, -0.4))):
         singles += [{kind + "_penalty": s} for s in strengths]
-        singles += [{kind + "_penalty": strengths[0], kind + "_context": c} for c in (0, 1, 4)]
+        singles += [{kind + "_penalty": strengths[0], kind + "_context_size": c} for c in (0, 1, 4)]
     cases = []
     for drop in (0, 12):
         for options in singles:

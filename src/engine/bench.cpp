@@ -87,7 +87,7 @@ class Generations {
     const auto result = generate(session_.context(), session_.model(), cache_, history, prompt_,
                                  options_, [&](int32_t) {
                                    moments.push_back(now());
-                                   return true;
+                                   return std::nullopt;
                                  });
     logits_hash_ = result.logits_hash;
     prefill_.push_back(result.prefill_seconds);

@@ -28,9 +28,19 @@ std::span<const float> last_row(const Tensor& logits) {
 
 // What rank 0 decided after a step.
 struct Decision {
+  enum Kind : int32_t { kGoOn, kStopToken, kLastToken } kind;
   int32_t token;
-  int32_t goes_on;
+  FinishReason finish;  // but with kGoOn
 };
+
+Decision decide(int32_t token, const GenerationOptions& options, const TokenSink& sink) {
+  const auto& stops = options.stop_tokens;
+  if (std::find(stops.begin(), stops.end(), token) != stops.end())
+    return {Decision::kStopToken, token, FinishReason::kStop};
+  const auto finish = sink(token);
+  return {finish ? Decision::kLastToken : Decision::kGoOn, token,
+          finish.value_or(FinishReason::kLength)};
+}
 
 double log_sum_exp(std::span<const float> row) {
   const double largest = *std::max_element(row.begin(), row.end());
@@ -40,6 +50,18 @@ double log_sum_exp(std::span<const float> row) {
 }
 
 }  // namespace
+
+const char* to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "";
+}
 
 std::vector<int32_t> spread_ids(int64_t count, int64_t vocabulary) {
   std::vector<int32_t> ids;
@@ -88,24 +110,13 @@ GenerationResult generate(Context& context, const Model& model, SequenceCache& c
   while (static_cast<int64_t>(result.tokens.size()) < options.max_tokens) {
     const auto row = last_row(*logits);
     result.logits_hash = hash_values(row, result.logits_hash);
-    Decision decision{0, 1};
-    if (context.group.rank() == 0) {
-      decision.token = sampler.sample(row, history);
-      const bool stops = std::find(options.stop_tokens.begin(), options.stop_tokens.end(),
-                                   decision.token) != options.stop_tokens.end();
-      if (stops) decision.goes_on = -1;
-      if (!stops && !sink(decision.token)) decision.goes_on = 0;
-    }
+    Decision decision{};
+    if (context.group.rank() == 0) decision = decide(sampler.sample(row, history), options, sink);
     context.group.broadcast(std::as_writable_bytes(std::span(&decision, 1)), 0);
-    if (decision.goes_on < 0) {
-      result.finish = FinishReason::kStop;
-      break;
-    }
+    if (decision.kind != Decision::kGoOn) result.finish = decision.finish;
+    if (decision.kind == Decision::kStopToken) break;
     result.tokens.push_back(decision.token);
-    if (decision.goes_on == 0) {
-      result.finish = FinishReason::kCancelled;
-      break;
-    }
+    if (decision.kind == Decision::kLastToken) break;
     if (static_cast<int64_t>(result.tokens.size()) == options.max_tokens) break;
     logits = run_step(context, model, cache, std::span(&decision.token, 1), LogitRows::kLast);
     history.push_back(decision.token);

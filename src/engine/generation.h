@@ -15,6 +15,8 @@ namespace strake {
 
 enum class FinishReason { kStop, kLength, kCancelled };
 
+const char* to_string(FinishReason reason);  // "stop"
+
 struct GenerationOptions {
   int64_t max_tokens = 100;
   std::vector<int32_t> stop_tokens;  // end the text; not part of it
@@ -31,8 +33,8 @@ struct GenerationResult {
   uint64_t logits_hash = 0;  // of every row of logits that a token was chosen from
 };
 
-// Sees each token as it is chosen, on rank 0; false ends the generation.
-using TokenSink = std::function<bool(int32_t)>;
+// Sees each token as it is chosen, on rank 0; a reason ends the generation after it, on all ranks.
+using TokenSink = std::function<std::optional<FinishReason>(int32_t)>;
 
 // Continues `prompt` on all ranks of the context together. Every rank passes the same arguments;
 // tokens are chosen on rank 0 and broadcast. What the cache already holds of the prompt is not run

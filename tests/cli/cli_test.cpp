@@ -57,11 +57,48 @@ TEST_F(Cli, MisuseIsAUsageError) {
   expect_error(run_strake("generate --ids 1,x"), 2, "--ids");
   expect_error(run_strake("generate --ids 99999"), 2, "2048");
   expect_error(run_strake("generate --ids 1 --device tpu"), 4, "cpu");
-  expect_error(run_strake("generate --ids 1 --top-p 2"), 2, "top_p");
   expect_error(run_strake("generate --ids 1 --ranks 17"), 2, "the nearest that works is 16");
   expect_error(run_strake("generate --ids 1 --ranks 3 --share 2,1"), 2, "3 weights expected");
   expect_error(run_strake("score --ids 1"), 2, "at least 2 tokens");
   expect_error(run_strake("generate --chat hello"), 2, "chat template");
+}
+
+TEST_F(Cli, BadSamplingOptionsAreNamedWithWhatIsExpectedAndFound) {
+  for (const auto& [option, message] : std::vector<std::pair<std::string, std::string>>{
+           {"--temperature -1", "--temperature: 0, or 1e-30 to 1e+30 expected, found -1"},
+           {"--temperature warm", "--temperature: a number expected, found 'warm'"},
+           {"--top-p 2", "--top-p: 0 to 1 expected, found 2"},
+           {"--top-p ''", "--top-p: a number expected, found ''"},
+           {"--min-p nan", "--min-p: 0 to 1 expected, found nan"},
+           {"--top-k -1", "--top-k: at least 0 expected, found -1"},
+           {"--top-k 1.5",
+            "--top-k: a whole number from -2147483648 to 2147483647 expected, found"},
+           {"--min-tokens-to-keep 0", "--min-tokens-to-keep: at least 1 expected, found 0"},
+           {"--xtc-probability 1.1", "--xtc-probability: 0 to 1 expected, found 1.1"},
+           {"--xtc-threshold 0.6", "--xtc-threshold: 0 to 0.5 expected, found 0.6"},
+           {"--repetition-penalty -2",
+            "--repetition-penalty: 0, or 1e-30 to 1e+30 expected, found"},
+           {"--repetition-context-size -1", "--repetition-context-size: at least 0 expected"},
+           {"--presence-penalty inf", "--presence-penalty: -1e+30 to 1e+30 expected, found inf"},
+           {"--presence-context-size -1", "--presence-context-size: at least 0 expected"},
+           {"--frequency-penalty x", "--frequency-penalty: a number expected, found 'x'"},
+           {"--frequency-context-size -1", "--frequency-context-size: at least 0 expected"},
+           {"--seed -1", "--seed: a whole number from 0 to 18446744073709551615 expected, found"},
+           {"--logit-bias 5", "--logit-bias: a token id and a number, as 50=-1.5, expected, found"},
+           {"--logit-bias 5=1e99", "50=-1.5, expected, found '5=1e99'"},
+           {"--logit-bias -5=1", "--logit-bias: tokens from 0 to 2147483647 expected, found -5"},
+           {"--logit-bias 5=nan", "--logit-bias of token 5: -1e+30 to 1e+30 expected, found nan"},
+           {"--logit-bias 5=1 --logit-bias 5=2", "--logit-bias: each token once expected, found 5"},
+           {"--stop ''", "--stop: a text expected, found an empty one"}}) {
+    // Before a model is looked for.
+    expect_error(run_strake("generate --ids 1 --model absent " + option), 2, message);
+    expect_error(run_strake("chat --model absent " + option), 2, message);
+  }
+  expect_error(run_strake("generate --ids 1 --logit-bias 2048=1"), 2, "tokens from 0 to 2047");
+  const std::string model = damaged_model();
+  fs::remove(model + "/tokenizer.json");
+  expect_error(run_strake("generate --ids 1 --stop a --model " + model), 2,
+               "--stop: a model with tokenizer.json expected");
 }
 
 TEST_F(Cli, GenerateTellsWhatItDid) {
@@ -86,6 +123,64 @@ TEST_F(Cli, SeedsDecideSampledText) {
   };
   EXPECT_EQ(tokens("1"), tokens("1"));
   EXPECT_NE(tokens("1"), tokens("2"));
+}
+
+TEST_F(Cli, BiasAndPenaltiesDecideTokens) {
+  const std::string generate =
+      "generate --ids 35 --max-tokens 3 --json --logit-bias 35=-1e4 --logit-bias 420=1e4 ";
+  EXPECT_EQ(run_strake(generate).json().at("tokens"), Json({420, 420, 420}));
+  for (const std::string kind : {"presence", "frequency", "repetition"}) {
+    const std::string penalized = generate + "--" + kind + "-penalty 1e5 ";
+    const Json all = run_strake(penalized).json().at("tokens");
+    EXPECT_EQ(all[0], 420) << kind;
+    EXPECT_NE(all[1], 420) << kind;
+    EXPECT_NE(all[2], 420) << kind;
+    const Json latest = run_strake(penalized + "--" + kind + "-context-size 1").json().at("tokens");
+    EXPECT_EQ(latest[0], 420) << kind;
+    EXPECT_NE(latest[1], 420) << kind;
+    EXPECT_EQ(latest[2], 420) << kind;
+  }
+}
+
+TEST_F(Cli, XtcLeavesLineBreaks) {
+  // Every token but the least likely one goes, apart from line breaks and the token of the end.
+  const std::string text = run_strake(
+                               "generate --prompt 'Emma was' --max-tokens 6 --json --temperature "
+                               "0.05 --xtc-probability 1 --xtc-threshold 0")
+                               .json()
+                               .at("text");
+  EXPECT_NE(text, "");
+  EXPECT_EQ(text.find_first_not_of('\n'), std::string::npos) << text;
+}
+
+TEST_F(Cli, StopStringsEndTheText) {
+  const std::string generate = "generate --ids 35 --max-tokens 9 --logit-bias 420=1e4";  // " do"
+  const auto stopped = [&](const std::string& stop) {
+    const RunResult result = run_strake(generate + " --json " + stop);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.json().at("finish_reason"), "stop");
+    EXPECT_EQ(run_strake(generate + " " + stop).out,
+              result.json().at("text").get<std::string>() + "\n");
+    return std::pair(result.json().at("text").get<std::string>(),
+                     result.json().at("tokens").size());
+  };
+  EXPECT_EQ(stopped("--stop 'o do d'"), (std::pair<std::string, size_t>(" d", 3)));
+  EXPECT_EQ(stopped("--stop absent --stop 'do do do' --stop ' do do'"),
+            (std::pair<std::string, size_t>("", 2)));
+  // Taken as they stand, whatever they mean to the parser; held back until the end.
+  const Json length =
+      run_strake(generate + " --json --stop {} --stop '[ do]' --stop ' do!'").json();
+  EXPECT_EQ(length.at("finish_reason"), "length");
+  EXPECT_EQ(length.at("text"), " do do do do do do do do do");
+}
+
+TEST_F(Cli, ASpecialTokenEndsTheTextAsAStopString) {
+  const Json json = run_strake(
+                        "generate --ids 35 --max-tokens 4 --json --logit-bias 0=1e4 --stop "
+                        "'<|begin|>'")
+                        .json();
+  EXPECT_EQ(json.at("finish_reason"), "stop");
+  EXPECT_EQ(json.at("tokens"), Json::array());
 }
 
 TEST_F(Cli, GreedyTokensOfTheUnquantizedModelEqualTheReference) {

@@ -34,6 +34,25 @@ TEST(CliRanks, TokensAndBitsDoNotDependOnTheNumberOfProcesses) {
   }
 }
 
+TEST(CliRanks, AStopStringEndsTheTextAfterTheSameTokens) {
+  const std::string generate = "generate --prompt 'It is a truth' --max-tokens 16 --json";
+  const Json whole = run_strake(generate).json();
+  const auto text = whole.at("text").get<std::string>();
+  // From within a token to within the second after it.
+  const std::string stop = "ow what t";
+  ASSERT_NE(text.find(stop), std::string::npos) << text;
+  for (const char* ranks : {"1", "2"}) {
+    const RunResult result = run_strake(generate + " --ranks " + ranks + " --stop '" + stop + "'");
+    ASSERT_EQ(result.code, 0) << result.err;
+    const Json json = result.json();
+    EXPECT_EQ(json.at("text"), text.substr(0, text.find(stop)));
+    EXPECT_EQ(json.at("finish_reason"), "stop");
+    // The token that completes the string counts.
+    ASSERT_EQ(json.at("tokens").size(), 11u);
+    for (size_t i = 0; i < 11; ++i) EXPECT_EQ(json.at("tokens")[i], whole.at("tokens")[i]);
+  }
+}
+
 TEST(CliRanks, RanksHaveProcessorsOfTheirOwn) {
   cpu_set_t usable;
   ASSERT_EQ(::sched_getaffinity(0, sizeof usable, &usable), 0);
@@ -164,13 +183,31 @@ TEST(CliRanks, AKilledRankEndsTheRunAndIsNamed) {
   EXPECT_THAT(run.output(), HasSubstr("signal 9"));
 }
 
-TEST(CliRanks, ChatKeepsTheConversationAndOutlivesTheDeadlineWhileTheUserThinks) {
-  const TemporaryDirectory directory;
-  const fs::path model = directory.path() / "model";
+// The shipped model, with a chat template.
+fs::path copy_with_template(const fs::path& model) {
   fs::copy(kShipped, model);
   std::ofstream(model / "chat_template.jinja")
       << "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
          "{% if add_generation_prompt %}assistant:{% endif %}";
+  return model;
+}
+
+TEST(CliRanks, ChatAnswersEndAtAStopString) {
+  const TemporaryDirectory directory;
+  const fs::path model = copy_with_template(directory.path() / "model");
+  Program chat({STRAKE_PROGRAM, "chat", "--model", model.string(), "--ranks", "2", "--json",
+                "--logit-bias", "420=1e4", "--stop", "o do"},
+               Terminal::kNone, "--system");
+  chat.write("Who was Emma?\n/exit\n");
+  ASSERT_TRUE(chat.wait_for_end(seconds(30)));
+  EXPECT_EQ(chat.code(), 0) << chat.output();
+  EXPECT_THAT(chat.output(),
+              HasSubstr(R"({"text":" d","tokens":[420,420],"finish_reason":"stop",)"));
+}
+
+TEST(CliRanks, ChatKeepsTheConversationAndOutlivesTheDeadlineWhileTheUserThinks) {
+  const TemporaryDirectory directory;
+  const fs::path model = copy_with_template(directory.path() / "model");
   Program chat({STRAKE_PROGRAM, "chat", "--model", model.string(), "--ranks", "2", "--json",
                 "--max-tokens", "6", "--deadline", "2"},
                Terminal::kNone, "--system");
@@ -186,6 +223,7 @@ TEST(CliRanks, ChatKeepsTheConversationAndOutlivesTheDeadlineWhileTheUserThinks)
   ASSERT_NE(second, std::string::npos) << output;
   const Json answer = parse_json(output.substr(second, output.find('\n', second) - second), "line");
   EXPECT_EQ(answer.at("tokens").size(), 6u);
+  EXPECT_EQ(answer.at("finish_reason"), "length");
   EXPECT_LT(answer.at("prompt_tokens"), 24);
 }
 

@@ -55,7 +55,7 @@ GenerationResult generate_on(int ranks, const SessionOptions& session,
     std::vector<int32_t> history;
     auto mine = generate(own.context(), own.model(), cache, history, kPrompt,
                          {.max_tokens = 12, .stop_tokens = {}, .sampling = sampling},
-                         [](int32_t) { return true; });
+                         [](int32_t) { return std::nullopt; });
     if (group.rank() == 0) result = std::move(mine);
   });
   return result;

@@ -63,11 +63,11 @@ SamplingOptions golden_options(const Json& json) {
   take("xtc_threshold", options.xtc_threshold);
   take("xtc_special_tokens", options.xtc_special_tokens);
   take("repetition_penalty", options.repetition_penalty);
-  take("repetition_context", options.repetition_context);
+  take("repetition_context_size", options.repetition_context_size);
   take("presence_penalty", options.presence_penalty);
-  take("presence_context", options.presence_context);
+  take("presence_context_size", options.presence_context_size);
   take("frequency_penalty", options.frequency_penalty);
-  take("frequency_context", options.frequency_context);
+  take("frequency_context_size", options.frequency_context_size);
   take("seed", options.seed);
   if (json.contains("logit_bias")) {
     for (const auto& [token, bias] : json.at("logit_bias").items())
@@ -168,11 +168,11 @@ TEST(Sampler, RefusesOptionsOutOfTheirRange) {
   refuse({.xtc_threshold = 0.6}, "xtc_threshold: 0 to 0.5 expected, found 0.6");
   refuse({.xtc_special_tokens = {-4}}, "xtc_special_tokens: tokens from 0 to 2147483647 expected");
   refuse({.repetition_penalty = -1}, "repetition_penalty: 0, or 1e-30 to 1e+30 expected, found -1");
-  refuse({.repetition_context = -1}, "repetition_context: at least 0 expected, found -1");
+  refuse({.repetition_context_size = -1}, "repetition_context_size: at least 0 expected, found -1");
   refuse({.presence_penalty = kInfinity}, "presence_penalty: -1e+30 to 1e+30 expected, found inf");
-  refuse({.presence_context = -1}, "presence_context: at least 0 expected, found -1");
+  refuse({.presence_context_size = -1}, "presence_context_size: at least 0 expected, found -1");
   refuse({.frequency_penalty = kNaN}, "frequency_penalty: -1e+30 to 1e+30 expected, found nan");
-  refuse({.frequency_context = -1}, "frequency_context: at least 0 expected, found -1");
+  refuse({.frequency_context_size = -1}, "frequency_context_size: at least 0 expected, found -1");
   refuse({.logit_bias = {{-1, 1.0f}}},
          "logit_bias: tokens from 0 to 2147483647 expected, found -1");
   refuse({.logit_bias = {{3, kNaN}}}, "logit_bias of token 3: -1e+30 to 1e+30 expected, found nan");

@@ -83,7 +83,7 @@ TEST(Cache, GoesBackAsFarAsItsWindowsReach) {
     GenerationOptions options;
     options.max_tokens = 5;
     return generate(run.session.context(), run.model(), in, before, prompt, options,
-                    [](int32_t) { return true; });
+                    [](int32_t) { return std::nullopt; });
   };
   const auto fresh = [&](const std::vector<int32_t>& prompt) {
     SequenceCache own = run.session.make_cache(kCapacity);

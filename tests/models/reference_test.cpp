@@ -56,7 +56,7 @@ TEST_P(Reference, HasItsGreedyTokens) {
     SequenceCache cache = run.session.make_cache(std::ssize(prompt.ids) + options.max_tokens);
     std::vector<int32_t> history;
     const auto result = generate(run.session.context(), run.model(), cache, history, prompt.ids,
-                                 options, [](int32_t) { return true; });
+                                 options, [](int32_t) { return std::nullopt; });
     EXPECT_EQ(result.tokens, prompt.greedy) << prompt.ids.size() << " tokens";
   }
 }
