@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "engine/session.h"
 #include "strake/comm/thread_group.h"
 
