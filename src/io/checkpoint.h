@@ -25,15 +25,18 @@ class Checkpoint final : public ModelSource {
 
   std::optional<Format> format(const std::string& module, int64_t inputs) override;
 
-  // `<module>.weight` with its scales and biases where it has them. Throws Error(kCheckpoint) that
-  // names the module: missing tensors, shapes or dtypes that contradict the format, scales that are
-  // not finite.
+  // `<module>.weight` with its scales and biases where it has them; bfloat16 where it is stored in
+  // blocks of e4m3; affine where compressed-tensors packed it. Per-head projections of latent
+  // attention are made from `kv_b_proj` where they have no tensors of their own. Throws
+  // Error(kCheckpoint) that names the module: missing tensors, shapes or dtypes that contradict the
+  // format, scales that are not finite.
   Weight weight(const std::string& module, const Shape& shape,
                 const std::optional<Cut>& cut = std::nullopt) override;
   Tensor tensor(const std::string& name, const Shape& shape,
                 const std::optional<Cut>& cut = std::nullopt) override;
 
   void ignore(const std::string& name) override { used_.insert(name); }
+  void ignore_layers_from(int64_t layers) override { layers_ = layers; }
   // Throws Error(kCheckpoint) that names the tensors that nothing asked for, and the overrides of
   // config.json that belong to no module.
   void require_all_used() const override;
@@ -44,6 +47,18 @@ class Checkpoint final : public ModelSource {
   Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device device);
 
   const TensorEntry& use(const std::string& name);
+  // Weights that are not in MLX's form, each in a file of its own.
+  Weight block_fp8(const std::string& module, const Shape& shape, const std::optional<Cut>& cut);
+  Weight packed(const std::string& module, const Shape& shape, const std::optional<Cut>& cut);
+  Weight head_projection(const std::string& module, const Shape& shape,
+                         const std::optional<Cut>& cut);
+  // `kv_b_proj`, where the per-head projection `module` has to be made from it.
+  std::optional<std::string> latent_module(const std::string& module) const;
+  std::optional<Format> head_projection_format(const std::string& module, const std::string& source,
+                                               int64_t inputs);
+  // Whether config and model leave this tensor or module out, as a layer beyond the last.
+  bool is_left_out(const std::string& name) const;
+
   // The cut, in stored elements.
   Tensor read(const std::string& name, const std::optional<Cut>& cut);
   void expect_shape(const std::string& name, const Shape& expected) const;
@@ -51,6 +66,7 @@ class Checkpoint final : public ModelSource {
   SafetensorsDirectory weights_;
   std::set<std::string> used_;
   std::set<std::string> modules_;  // whose format was asked for
+  std::optional<int64_t> layers_;  // those from here on are left out
 };
 
 }  // namespace strake

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -52,9 +53,10 @@ class ModelConfig {
 // module path, by MLX's rules.
 class QuantizationConfig {
  public:
-  // Throws Error(kCheckpoint) on illegal formats, unknown modes and fields, and where
-  // `quantization` and `quantization_config` contradict each other; Error(kUnsupported) for the
-  // quantization methods of other tools.
+  // Of other tools' methods (`quant_method`) it knows fp8 in blocks, and compressed-tensors' packed
+  // four-bit weights, which are affine. Throws Error(kCheckpoint) on illegal formats, unknown modes
+  // and fields, and where `quantization` and `quantization_config` contradict each other;
+  // Error(kUnsupported) for other methods.
   static QuantizationConfig parse(const ModelConfig& config);
 
   // How the module's weight is stored, given whether the checkpoint has `<module>.scales`: the
@@ -64,10 +66,15 @@ class QuantizationConfig {
 
   const std::optional<Format>& global() const { return global_; }
   const std::map<std::string, std::optional<Format>>& overrides() const { return overrides_; }
+  // Rows and columns of weights of e4m3 that share a scale.
+  std::pair<int64_t, int64_t> fp8_block() const { return fp8_block_; }
 
  private:
+  void parse_method(const ModelConfig& object);
+
   std::optional<Format> global_;
   std::map<std::string, std::optional<Format>> overrides_;  // nothing: not quantized
+  std::pair<int64_t, int64_t> fp8_block_{128, 128};
 };
 
 // {"group_size": .., "bits": .., "mode": ..}, as checkpoints write it.

@@ -23,6 +23,7 @@ class RandomWeights final : public ModelSource {
                 const std::optional<Cut>& cut) override;
   // There is nothing besides what is asked for.
   void ignore(const std::string&) override {}
+  void ignore_layers_from(int64_t) override {}
   void require_all_used() const override {}
 };
 

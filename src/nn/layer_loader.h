@@ -70,6 +70,7 @@ class LayerLoader {
   RmsNorm rms_norm(std::string_view name, int64_t width, float eps);
   // Tensors that older exporters wrote and nobody needs.
   void ignore(std::string_view name) { state_->source.ignore(path(name)); }
+  void ignore_layers_from(int64_t layers) { state_->source.ignore_layers_from(layers); }
 
   const std::vector<LoadedModule>& modules() const { return state_->modules; }
 
