@@ -1,5 +1,6 @@
 #include "nn/layer_loader.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace strake {
@@ -21,7 +22,11 @@ int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
 
 void LayerLoader::loaded(LoadedModule module) {
   state_->modules.push_back(std::move(module));
-  state_->hooks.after_each();
+  if (state_->hooks.after_each) state_->hooks.after_each();
+}
+
+Weight LayerLoader::prepared(Weight weight) const {
+  return state_->hooks.prepare ? state_->hooks.prepare(std::move(weight)) : weight;
 }
 
 Cut LayerLoader::cut(int axis, const Partition& partition) const {
@@ -43,8 +48,7 @@ Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const 
   auto offset = this->bias(name, outputs.extent(), rows, bias);
   loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kAllToSharded, outputs,
           weight.nbytes() + (offset ? offset->nbytes() : 0)});
-  return Linear::all_to_sharded(state_->hooks.prepare(std::move(weight)), std::move(offset),
-                                outputs);
+  return Linear::all_to_sharded(prepared(std::move(weight)), std::move(offset), outputs);
 }
 
 Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs,
@@ -55,7 +59,7 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
   auto offset = this->bias(name, outputs, std::nullopt, bias);
   loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kShardedToAll,
           partition, weight.nbytes() + (offset ? offset->nbytes() : 0)});
-  return Linear::sharded_to_all(state_->hooks.prepare(std::move(weight)), std::move(offset), inputs,
+  return Linear::sharded_to_all(prepared(std::move(weight)), std::move(offset), inputs,
                                 std::move(partition));
 }
 
@@ -71,19 +75,29 @@ Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int6
           partition,
           rows.nbytes(),
           use == EmbeddingUse::kRow ? 1 / static_cast<double>(vocabulary) : 1});
-  return {state_->hooks.prepare(std::move(rows)), std::move(partition)};
+  return {prepared(std::move(rows)), std::move(partition)};
 }
 
-RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps) {
-  Tensor weight = state_->source.tensor(path(name) + ".weight", {width}, std::nullopt);
-  loaded({path(name) + ".weight",
-          ModuleKind::kOther,
-          {width},
-          std::nullopt,
-          Sharding::kNone,
-          std::nullopt,
-          weight.nbytes()});
-  return {std::move(weight), eps};
+Tensor LayerLoader::tensor(std::string_view name, const Shape& shape, const Partition* rows) {
+  std::optional<Cut> part;
+  if (rows != nullptr) part = cut(0, *rows);
+  Tensor tensor = state_->source.tensor(path(name), shape, part);
+  loaded({path(name), ModuleKind::kOther, shape, std::nullopt,
+          rows != nullptr ? Sharding::kAllToSharded : Sharding::kNone,
+          rows != nullptr ? std::optional(*rows) : std::nullopt, tensor.nbytes()});
+  return tensor;
+}
+
+RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps, NormWeight weight) {
+  Tensor factors = tensor(std::string(name) + ".weight", {width});
+  if (weight == NormWeight::kLessOne && factors.device().kind != DeviceKind::kMeta) {
+    Tensor sums = Tensor::empty(DType::kF32, {width});
+    const Tensor stored = factors.to(DType::kF32);
+    std::ranges::transform(stored.data<float>(), sums.mutable_data<float>().begin(),
+                           [](float x) { return x + 1.0f; });
+    factors = sums;
+  }
+  return {std::move(factors), eps};
 }
 
 }  // namespace strake

@@ -34,13 +34,16 @@ struct LoadedModule {
   double read_share = 1;               // of the bytes, how many one token reads
 };
 
+// How a checkpoint stores the factors of a norm: as they are, or less 1.
+enum class NormWeight { kFactor, kLessOne };
+
 // What a token reads of an embedding: its row, or all of it where it makes the logits.
 enum class EmbeddingUse { kRow, kLogits };
 
 // What is done beside reading. A plan does neither.
 struct LoadHooks {
-  std::function<Weight(Weight)> prepare = [](Weight w) { return w; };  // each weight, once read
-  std::function<void()> after_each = [] {};                            // module loaded
+  std::function<Weight(Weight)> prepare = {};  // each weight, once read
+  std::function<void()> after_each = {};       // module loaded
 };
 
 // Names layers by their path and reads this rank's part of each. A model's constructor is a list
@@ -67,7 +70,10 @@ class LayerLoader {
   Linear all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs, Bias bias);
   Linear sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs, Bias bias);
   Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width, EmbeddingUse use);
-  RmsNorm rms_norm(std::string_view name, int64_t width, float eps);
+  RmsNorm rms_norm(std::string_view name, int64_t width, float eps,
+                   NormWeight weight = NormWeight::kFactor);
+  // A lone floating tensor: whole, or this rank's part of its outermost axis.
+  Tensor tensor(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
   // Tensors that older exporters wrote and nobody needs.
   void ignore(std::string_view name) { state_->source.ignore(path(name)); }
   void ignore_layers_from(int64_t layers) { state_->source.ignore_layers_from(layers); }
@@ -84,6 +90,7 @@ class LayerLoader {
   };
   LayerLoader(std::shared_ptr<State> state, std::string prefix);
   void loaded(LoadedModule module);
+  Weight prepared(Weight weight) const;
   Cut cut(int axis, const Partition& partition) const;
   std::optional<Tensor> bias(std::string_view name, int64_t outputs, const std::optional<Cut>& cut,
                              Bias bias);
