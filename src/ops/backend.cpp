@@ -184,6 +184,15 @@ Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtyp
   return do_rms_norm(x, w, eps, dtype);
 }
 
+Tensor Backend::layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) {
+  expect_dtype("layer_norm", "x", x, DType::kF32, 2);
+  for (const Tensor* part : {&norm.weight, &norm.bias})
+    expect(is_floating(part->dtype()) && part->shape() == Shape{x.shape()[1]}, "layer_norm",
+           fmt::format("floating weight and bias [{}]", x.shape()[1]), text(*part));
+  expect(is_floating(dtype), "layer_norm", "a floating result", std::string(to_string(dtype)));
+  return do_layer_norm(x, norm, dtype);
+}
+
 void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
   expect_floating("rope", "x", x, 3);
   expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
@@ -228,6 +237,21 @@ Tensor Backend::attention(const Tensor& q, const CacheRows& keys, int64_t value_
          fmt::format("values of at most {} elements", keys.shape()[2]),
          std::to_string(value_width));
   return do_attention(q, {keys, keys, value_width}, view);
+}
+
+Tensor Backend::select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                            const IndexView& view) {
+  expect_floating("select_keys", "q", q, 3);
+  expect_dtype("select_keys", "weights", weights, DType::kF32, 2);
+  expect(weights.shape() == Shape{q.shape()[0], q.shape()[1]}, "select_keys",
+         fmt::format("weights [{}, {}]", q.shape()[0], q.shape()[1]), text(weights));
+  expect(keys.dtype() == q.dtype() && keys.shape().with(1, 0) == Shape{1, 0, q.shape()[2]} &&
+             !keys.is_ring(),
+         "select_keys", fmt::format("keys [1, slots, {}] like q, no ring", q.shape()[2]),
+         keys.shape().to_string());
+  expect_positions("select_keys", view.first_position, q.shape()[0], keys.shape()[1]);
+  expect(view.count >= 1, "select_keys", "at least 1 key", std::to_string(view.count));
+  return do_select_keys(q, weights, keys, view);
 }
 
 Tensor Backend::gated(const Tensor& gate, const Tensor& up, Activation activation) {

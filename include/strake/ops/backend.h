@@ -55,6 +55,19 @@ struct AttentionRows {
   int64_t value_width;
 };
 
+// An indexer's selection for the queries of one sequence (DeepSeek-V3.2, arXiv:2512.02556).
+struct IndexView {
+  int64_t first_position;  // of the first query
+  int64_t count;           // keys to select for each
+};
+
+// (x - mean) / sqrt(variance + eps) * weight + bias.
+struct NormParameters {
+  const Tensor& weight;  // floating [D]
+  const Tensor& bias;    // floating [D]
+  float eps;
+};
+
 // Every function checks its arguments (Error(kUsage) with what was expected and found) and then
 // calls the backend's own. Activations enter products as they are, sums are float32, and each
 // result element is computed by itself: its bits do not depend on how many rows or columns are
@@ -89,6 +102,8 @@ class Backend {
 
   // x float32 [M, D], w [D] -> `dtype` [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
   Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
+  // x float32 [M, D] -> `dtype` [M, D] (arXiv:1607.06450).
+  Tensor layer_norm(const Tensor& x, const NormParameters& norm, DType dtype);
   // In place on x floating [M, heads, D]; row m stands at first_position + m.
   void rope(Tensor& x, const RopeTable& table, int64_t first_position);
   // cache [heads, slots, D]: positions first_position.. become x [M, heads, D] of its dtype.
@@ -100,6 +115,11 @@ class Backend {
   // The same where the values are the first `value_width` elements of the keys.
   Tensor attention(const Tensor& q, const CacheRows& keys, int64_t value_width,
                    const AttentionView& view);
+  // q [M, heads, D], weights float32 [M, heads], keys [1, slots, D] of q's dtype -> int32
+  // [M, count]: of the positions that row m sees, those with the largest sums over heads of
+  // relu(q . key) * weight, of equal ones the first; ascending, then -1 where there are fewer.
+  Tensor select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                     const IndexView& view);
   // gate, up floating [M, D] of one dtype -> [M, D].
   Tensor gated(const Tensor& gate, const Tensor& up, Activation activation);
   // x + y, float32 of one shape; y may be one row [D] added to each.
@@ -115,10 +135,13 @@ class Backend {
   virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;
+  virtual Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) = 0;
   virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
   virtual void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) = 0;
   virtual Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                               const AttentionView& view) = 0;
+  virtual Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                                const IndexView& view) = 0;
   virtual Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) = 0;
   virtual Tensor do_add(const Tensor& x, const Tensor& y) = 0;
   virtual Tensor do_scale(const Tensor& x, float factor) = 0;

@@ -35,10 +35,13 @@ class CpuBackend final : public Backend {
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
+  Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
   void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
   void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
+  Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                        const IndexView& view) override;
   Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) override;
   Tensor do_add(const Tensor& x, const Tensor& y) override;
   Tensor do_scale(const Tensor& x, float factor) override;

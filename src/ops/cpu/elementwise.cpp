@@ -30,6 +30,24 @@ Tensor CpuBackend::do_rms_norm(const Tensor& x, const Tensor& w, float eps, DTyp
   return y;
 }
 
+Tensor CpuBackend::do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) {
+  const int64_t width = x.shape()[1];
+  Tensor y = Tensor::empty(dtype, x.shape());
+  const LaneKernels& kernels = lane_kernels(path_);
+  const float* const in = x.data<float>().data();
+  std::byte* const out = y.mutable_bytes().data();
+  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end) {
+    float* const weight = float_scratch(2 * width);
+    float* const bias = weight + width;
+    kernels.of(norm.weight.dtype()).widen(norm.weight.bytes().data(), width, weight);
+    kernels.of(norm.bias.dtype()).widen(norm.bias.bytes().data(), width, bias);
+    for (int64_t m = begin; m < end; ++m)
+      kernels.of(dtype).layer_norm(in + m * width, {weight, bias, width, norm.eps},
+                                   out + m * width * size_of(dtype));
+  });
+  return y;
+}
+
 void CpuBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_position) {
   const int64_t heads = x.shape()[1];
   const int64_t head_bytes = x.shape()[2] * size_of(x.dtype());
