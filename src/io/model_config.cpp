@@ -125,10 +125,10 @@ QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
   const auto named = config.object("quantization");
   const auto other = config.object("quantization_config");
   if (!named && !other) return result;
-  if (other && other->has("quant_method") && !named)
-    fail(ErrorKind::kUnsupported,
-         "{}: quant_method: '{}' is not supported; convert the model to MLX's form first",
-         other->what(), other->text("quant_method"));
+  if (other && other->has("quant_method") && !named) {
+    result.parse_method(*other);
+    return result;
+  }
   if (named && other && !other->has("quant_method") && !same_members(named->json(), other->json()))
     fail(ErrorKind::kCheckpoint, "{}: quantization and quantization_config contradict each other",
          config.what());
@@ -162,6 +162,17 @@ QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
     result.overrides_.emplace(key, format);
   }
   return result;
+}
+
+void QuantizationConfig::parse_method(const ModelConfig& object) {
+  const std::string method = object.text("quant_method");
+  if (method == "mxfp4") {
+    global_ = Format::parse("mxfp4");
+    return;
+  }
+  fail(ErrorKind::kUnsupported,
+       "{}: quant_method: '{}' is not supported; convert the model to MLX's form first",
+       object.what(), method);
 }
 
 std::optional<Format> QuantizationConfig::format_of(const std::string& module,

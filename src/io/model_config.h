@@ -52,9 +52,9 @@ class ModelConfig {
 // module path, by MLX's rules.
 class QuantizationConfig {
  public:
-  // Throws Error(kCheckpoint) on illegal formats, unknown modes and fields, and where
-  // `quantization` and `quantization_config` contradict each other; Error(kUnsupported) for the
-  // quantization methods of other tools.
+  // Of other tools' methods (`quant_method`) it knows gpt-oss's mxfp4. Throws Error(kCheckpoint) on
+  // illegal formats, unknown modes and fields, and where `quantization` and `quantization_config`
+  // contradict each other; Error(kUnsupported) for other methods.
   static QuantizationConfig parse(const ModelConfig& config);
 
   // How the module's weight is stored, given whether the checkpoint has `<module>.scales`: the
@@ -66,6 +66,8 @@ class QuantizationConfig {
   const std::map<std::string, std::optional<Format>>& overrides() const { return overrides_; }
 
  private:
+  void parse_method(const ModelConfig& object);
+
   std::optional<Format> global_;
   std::map<std::string, std::optional<Format>> overrides_;  // nothing: not quantized
 };
