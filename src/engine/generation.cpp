@@ -50,7 +50,7 @@ std::vector<int32_t> spread_ids(int64_t count, int64_t vocabulary) {
 
 Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
                 std::span<const int32_t> tokens, LogitRows rows) {
-  const int64_t header[] = {cache.length, static_cast<int64_t>(rows)};
+  const int64_t header[] = {cache.length(), static_cast<int64_t>(rows)};
   context.group.check_step(hash_values(tokens, hash_values(std::span<const int64_t>(header))));
   return model.forward(context, tokens, cache, rows);
 }
@@ -66,8 +66,8 @@ GenerationResult generate(Context& context, const Model& model, SequenceCache& c
   const auto same = static_cast<size_t>(
       std::mismatch(history.begin(), history.end(), prompt.begin(), prompt.end()).first -
       history.begin());
-  const size_t kept = std::min(same, prompt.size() - 1);
-  cache.length = static_cast<int64_t>(kept);
+  const auto kept =
+      static_cast<size_t>(cache.shorten(static_cast<int64_t>(std::min(same, prompt.size() - 1))));
   history.assign(prompt.begin(), prompt.begin() + static_cast<long>(kept));
 
   GenerationResult result;

@@ -1,5 +1,6 @@
 #include "io/model_config.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -72,6 +73,22 @@ std::string ModelConfig::text(std::string_view field) const {
 
 std::string ModelConfig::text_or(std::string_view field, std::string_view fallback) const {
   return has(field) ? text(field) : std::string(fallback);
+}
+
+std::vector<double> ModelConfig::numbers(std::string_view field) const {
+  const Json* value = find(field);
+  if (value == nullptr || !value->is_array() ||
+      !std::ranges::all_of(*value, [](const Json& x) { return x.is_number(); }))
+    mismatch(field, "a list of numbers");
+  return value->get<std::vector<double>>();
+}
+
+std::vector<std::string> ModelConfig::texts(std::string_view field) const {
+  const Json* value = find(field);
+  if (value == nullptr || !value->is_array() ||
+      !std::ranges::all_of(*value, [](const Json& x) { return x.is_string(); }))
+    mismatch(field, "a list of texts");
+  return value->get<std::vector<std::string>>();
 }
 
 std::vector<int32_t> ModelConfig::token_ids(std::string_view field) const {

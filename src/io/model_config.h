@@ -31,6 +31,9 @@ class ModelConfig {
   bool flag_or(std::string_view field, bool fallback) const;
   std::string text(std::string_view field) const;
   std::string text_or(std::string_view field, std::string_view fallback) const;
+  // Lists.
+  std::vector<double> numbers(std::string_view field) const;
+  std::vector<std::string> texts(std::string_view field) const;
   // One token id or a list of them; empty where absent.
   std::vector<int32_t> token_ids(std::string_view field) const;
   // A nested object as a config of its own, or nothing.

@@ -1,4 +1,4 @@
-// Llama (arXiv:2302.13971, 2407.21783) and what shares its blocks.
+// Llama (arXiv:2302.13971, 2407.21783).
 #pragma once
 
 #include "models/model.h"

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "nn/kv_cache.h"
+#include "nn/batch.h"
 #include "nn/layer_loader.h"
 
 namespace strake {
@@ -20,13 +20,24 @@ class Model {
   virtual ~Model() = default;
 
   virtual int64_t vocabulary() const = 0;
-  // Room for `capacity` tokens of one sequence, in the dtype of the activations.
-  virtual SequenceCache make_cache(int64_t capacity, DType dtype) const = 0;
-  // Runs `tokens` after those in the cache, which grows by them. -> logits float32
-  // [rows, vocabulary], the same on every rank. Throws Error(kUsage) when the cache is full or a
-  // token is not in the vocabulary.
-  virtual Tensor forward(Context& context, std::span<const int32_t> tokens, SequenceCache& cache,
-                         LogitRows rows) const = 0;
+  // Room for `capacity` tokens of one sequence. Throws Error(kUsage) for a format that does not fit
+  // the rows.
+  virtual SequenceCache make_cache(int64_t capacity, const CacheStorage& storage) const = 0;
+
+  // Runs each sequence's tokens after those in its cache, which grows by them. Sequences are
+  // different ones. -> logits float32 [rows, vocabulary], the same on every rank: of all tokens, or
+  // of the last of each sequence. Throws Error(kUsage) when a cache is full or a token is not in
+  // the vocabulary.
+  Tensor forward(Context& context, std::span<const SequenceStep> steps, LogitRows rows) const;
+  // One sequence.
+  Tensor forward(Context& context, std::span<const int32_t> tokens, SequenceCache& cache,
+                 LogitRows rows) const;
+
+ private:
+  // The rows of `tokens`, all those of `steps`, after the last layer: float32 [rows, hidden].
+  virtual Tensor run(Context& context, std::span<const int32_t> tokens,
+                     std::span<const SequenceStep> steps) const = 0;
+  virtual Tensor logits(Context& context, const Tensor& x) const = 0;
 };
 
 // One architecture. `model_type` as config.json names it.

@@ -3,14 +3,26 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "models/gemma3_text.h"
 #include "models/llama.h"
+#include "models/ministral3.h"
+#include "models/mistral.h"
 #include "models/model.h"
+#include "models/qwen2.h"
+#include "models/qwen3.h"
+#include "models/smollm3.h"
 
 namespace strake {
 namespace {
 
 constexpr ModelEntry kModels[] = {
     {"llama", make_llama},
+    {"mistral", make_mistral},
+    {"ministral3", make_ministral3},
+    {"qwen2", make_qwen2},
+    {"qwen3", make_qwen3},
+    {"smollm3", make_smollm3},
+    {"gemma3_text", make_gemma3_text},
 };
 
 }  // namespace

@@ -39,34 +39,81 @@ Attention::Attention(LayerLoader& load, const AttentionConfig& config, const Hea
     : head_dim_(config.head_dim),
       query_heads_(heads.query.size(load.rank())),
       kv_heads_(heads.kv.size(load.rank())),
+      scale_(config.scale.value_or(1.0f / std::sqrt(static_cast<float>(head_dim_)))),
       rope_(config.rope),
+      window_(config.window),
+      growth_(config.growth),
       q_(load.all_to_sharded("q_proj", config.hidden, heads.query.scaled(head_dim_), config.bias)),
       k_(load.all_to_sharded("k_proj", config.hidden, heads.kv.scaled(head_dim_), config.bias)),
       v_(load.all_to_sharded("v_proj", config.hidden, heads.kv.scaled(head_dim_), config.bias)),
-      o_(load.sharded_to_all("o_proj", heads.inputs, config.hidden, config.bias)) {
+      o_(load.sharded_to_all("o_proj", heads.inputs, config.hidden, config.output_bias)) {
   const int64_t ratio = config.heads / config.kv_heads;
   const auto kv_ranges = heads.kv[load.rank()];
   for (const Range range : heads.query[load.rank()])
     for (int64_t head = range.begin; head < range.end; ++head)
       kv_of_query_.push_back(static_cast<int32_t>(head / ratio - kv_ranges.front().begin));
+  if (config.norms) {
+    const auto [eps, weight] = *config.norms;
+    q_norm_ = load.rms_norm("q_norm", head_dim_, eps, weight);
+    k_norm_ = load.rms_norm("k_norm", head_dim_, eps, weight);
+  }
+  if (config.sinks == Sinks::kPresent)
+    sinks_ = load.tensor("sinks", {config.heads}, &heads.query).to(DType::kF32);
 }
 
-Tensor Attention::forward(Context& context, const Tensor& x, KvCache& cache,
-                          int64_t first_position) const {
+Tensor Attention::project(Context& context, const Tensor& x, const Linear& projection,
+                          const std::optional<RmsNorm>& norm) const {
   const int64_t rows = x.shape()[0];
-  const auto heads_of = [&](const Linear& projection, int64_t heads) {
-    return projection.forward(context, x, context.activations).reshape({rows, heads, head_dim_});
+  Tensor y = projection.forward(context, x, norm ? DType::kF32 : context.activations);
+  const int64_t heads = y.shape()[1] / head_dim_;
+  if (norm) y = norm->forward(context, y.reshape({rows * heads, head_dim_}));
+  return y.reshape({rows, heads, head_dim_});
+}
+
+std::vector<float> Attention::row_scales(const SequenceRows& rows) const {
+  std::vector<float> scales;
+  if (!growth_) return scales;
+  for (int64_t i = 0; i < rows.count(); ++i) {
+    const auto units = static_cast<double>((rows.first_position + i) / growth_->unit);
+    scales.push_back(static_cast<float>(1 + growth_->beta * std::log1p(units)));
+  }
+  return scales;
+}
+
+Tensor Attention::forward(Context& context, const Tensor& x,
+                          std::span<const SequenceRows> sequences) const {
+  Backend& backend = context.backend;
+  const Tensor queries = project(context, x, q_, q_norm_);
+  const Tensor keys = project(context, x, k_, k_norm_);
+  const Tensor values = project(context, x, v_, std::nullopt);
+  // A window's ring takes no more rows before they are attended to.
+  const int64_t most_rows = window_ ? kRingUnit : kAnyRows;
+  const Tensor mixed = by_sequence(sequences, most_rows, [&](const SequenceRows& rows) {
+    Tensor q = queries.slice(0, rows.begin, rows.end);
+    Tensor k = keys.slice(0, rows.begin, rows.end);
+    if (rope_) {
+      backend.rope(q, *rope_, rows.first_position);
+      backend.rope(k, *rope_, rows.first_position);
+    }
+    CacheRows& cached_keys = rows.cache[CachePart::kKeys];
+    CacheRows& cached_values = rows.cache[CachePart::kValues];
+    backend.cache_store(cached_keys, k, rows.first_position);
+    backend.cache_store(cached_values, values.slice(0, rows.begin, rows.end), rows.first_position);
+    const std::vector<float> scales = row_scales(rows);
+    AttentionView view{kv_of_query_, rows.first_position, scale_, window_};
+    if (sinks_) view.sinks = sinks_->data<float>();
+    view.row_scales = scales;
+    return backend.attention(q, cached_keys, cached_values, view);
+  });
+  return o_.forward(context, mixed.reshape({x.shape()[0], query_heads_ * head_dim_}), DType::kF32);
+}
+
+LayerCache Attention::make_cache(const CacheRoom& room) const {
+  const auto rows = [&] {
+    return CacheRows::make(room.storage, {kv_heads_, room.capacity, head_dim_}, window_,
+                           room.device);
   };
-  Tensor q = heads_of(q_, query_heads_);
-  Tensor k = heads_of(k_, kv_heads_);
-  const Tensor v = heads_of(v_, kv_heads_);
-  context.backend.rope(q, rope_, first_position);
-  context.backend.rope(k, rope_, first_position);
-  cache.store(context.backend, k, v, first_position);
-  const AttentionView view{kv_of_query_, first_position,
-                           1.0f / std::sqrt(static_cast<float>(head_dim_)), std::nullopt};
-  const Tensor mixed = context.backend.attention(q, cache.keys(), cache.values(), view);
-  return o_.forward(context, mixed.reshape({rows, query_heads_ * head_dim_}), DType::kF32);
+  return LayerCache({{CachePart::kKeys, rows()}, {CachePart::kValues, rows()}});
 }
 
 }  // namespace strake

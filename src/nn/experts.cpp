@@ -90,7 +90,8 @@ Experts::Experts(LayerLoader load, const ExpertsConfig& config)
     : Experts(load, config, Parts::divide(load, config)) {}
 
 Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& parts)
-    : partition_(parts.partition),
+    : activation_(config.activation),
+      partition_(parts.partition),
       axis_(parts.axis),
       reduction_(parts.dimension, parts.partition),
       gate_(load.stack("gate_proj", {config.experts, config.width, config.hidden},
@@ -113,8 +114,9 @@ Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routin
   const Tensor gate = project(context, x, gate_, indices);
   const Tensor up = project(context, x, up_, indices);
   const Mixture mixture{rows.experts, rows.tokens, rows.weights, routing.rows(), axis_};
-  const Tensor partial = context.backend.mix_matmul(context.backend.swiglu(gate, up), down_.weight,
-                                                    mixture, reduction_.part(context.group.rank()));
+  const Tensor partial =
+      context.backend.mix_matmul(context.backend.gated(gate, up, activation_), down_.weight,
+                                 mixture, reduction_.part(context.group.rank()));
   const Tensor mixed = reduction_.finish(context, partial);
   return down_biases_ ? context.backend.add(mixed, mixed_biases(context, routing)) : mixed;
 }

@@ -14,6 +14,7 @@ struct ExpertsConfig {
   int64_t experts;
   int64_t chosen;  // for each token
   Bias bias = Bias::kNone;
+  Activation activation = Activation::kSilu;
 };
 
 // Ranks divide the width of every expert, or the experts (LayerLoader::expert_division()).
@@ -33,6 +34,7 @@ class Experts {
                  const GatherIndices& indices) const;
   Tensor mixed_biases(Context& context, const Routing& routing) const;
 
+  Activation activation_;
   Partition partition_;  // of the width or of the experts
   Mixture::Axis axis_;
   Reduction reduction_;

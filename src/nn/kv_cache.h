@@ -1,49 +1,61 @@
-// Keys and values of the tokens seen so far.
+// What layers keep of the tokens of a sequence.
 #pragma once
 
 #include <cstdint>
 #include <utility>
 #include <vector>
 
-#include "strake/ops/backend.h"
+#include "strake/ops/cache_rows.h"
 
 namespace strake {
 
-// One layer's cache of one sequence, this rank's heads: keys and values [heads, capacity, width].
-class KvCache {
- public:
-  KvCache(DType dtype, Shape shape, Device device)
-      : keys_(Tensor::empty(dtype, shape, device)),
-        values_(Tensor::empty(dtype, std::move(shape), device)) {}
-
-  // k, v [rows, heads, width] at positions first_position .. . Throws Error(kUsage) past
-  // the capacity.
-  void store(Backend& backend, const Tensor& k, const Tensor& v, int64_t first_position) {
-    backend.cache_store(keys_, k, first_position);
-    backend.cache_store(values_, v, first_position);
-  }
-
-  const Tensor& keys() const { return keys_; }
-  const Tensor& values() const { return values_; }
-  int64_t capacity() const { return keys_.shape()[1]; }
-  int64_t nbytes() const { return keys_.nbytes() + values_.nbytes(); }
-
- private:
-  Tensor keys_;
-  Tensor values_;
+// What a layer's cache is made for: how many tokens, kept how and where.
+struct CacheRoom {
+  int64_t capacity;
+  CacheStorage storage;
+  Device device;
 };
 
-// All layers of one sequence. `length` tokens are in it.
-struct SequenceCache {
-  std::vector<KvCache> layers;
-  int64_t length = 0;
+// What the parts of a layer's cache hold.
+enum class CachePart : uint8_t { kKeys, kValues, kLatent, kIndexKeys };
 
-  int64_t capacity() const { return layers.empty() ? 0 : layers.front().capacity(); }
-  int64_t nbytes() const {
-    int64_t bytes = 0;
-    for (const KvCache& layer : layers) bytes += layer.nbytes();
-    return bytes;
-  }
+// One layer's cache of one sequence, this rank's part of it.
+class LayerCache {
+ public:
+  explicit LayerCache(std::vector<std::pair<CachePart, CacheRows>> parts)
+      : parts_(std::move(parts)) {}
+
+  // Throws Error(kInternal) for a part that the layer does not keep.
+  CacheRows& operator[](CachePart part);
+  int64_t nbytes() const;
+  bool holds(int64_t length, int64_t written) const;  // as CacheRows: of all parts
+
+ private:
+  std::vector<std::pair<CachePart, CacheRows>> parts_;
+};
+
+// All layers of one sequence, with room for `capacity` tokens; `length` are in it.
+class SequenceCache {
+ public:
+  SequenceCache(std::vector<LayerCache> layers, int64_t capacity)
+      : layers_(std::move(layers)), capacity_(capacity) {}
+
+  int64_t length() const { return length_; }
+  int64_t capacity() const { return capacity_; }
+  int64_t nbytes() const;
+  LayerCache& layer(size_t index) { return layers_[index]; }
+
+  // `rows` more tokens are in it.
+  void advance(int64_t rows);
+  // Keeps the first `length` tokens, or none where a window no longer reaches back so far. Returns
+  // how many it keeps.
+  int64_t shorten(int64_t length);
+
+ private:
+  std::vector<LayerCache> layers_;
+  int64_t capacity_;
+  int64_t length_ = 0;
+  int64_t written_ = 0;  // the most tokens that were in it since it was empty
 };
 
 }  // namespace strake

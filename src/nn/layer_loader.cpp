@@ -38,7 +38,11 @@ void LayerLoader::loaded(LoadedModule module, const Weight& weight,
   module.bias = bias ? Bias::kPresent : Bias::kNone;
   module.bytes = weight.nbytes() + (bias ? bias->nbytes() : 0);
   state_->modules.push_back(std::move(module));
-  state_->hooks.after_each();
+  if (state_->hooks.after_each) state_->hooks.after_each();
+}
+
+Weight LayerLoader::prepared(Weight weight) const {
+  return state_->hooks.prepare ? state_->hooks.prepare(std::move(weight)) : weight;
 }
 
 Cut LayerLoader::cut(int axis, const Partition& partition) const {

@@ -66,8 +66,8 @@ enum class EmbeddingUse { kRow, kLogits };
 
 // What is done beside reading. A plan does neither.
 struct LoadHooks {
-  std::function<Weight(Weight)> prepare = [](Weight w) { return w; };  // each weight, once read
-  std::function<void()> after_each = [] {};                            // module loaded
+  std::function<Weight(Weight)> prepare = {};  // each weight, once read
+  std::function<void()> after_each = {};       // module loaded
 };
 
 // Names layers by their path and reads this rank's part of each. A model's constructor is a list
@@ -105,7 +105,7 @@ class LayerLoader {
   // A lone floating tensor: whole, or this rank's part of its outermost axis.
   Tensor tensor(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
   // The weight as products read it fastest.
-  Weight prepared(Weight weight) const { return state_->hooks.prepare(std::move(weight)); }
+  Weight prepared(Weight weight) const;
   // Tensors that older exporters wrote and nobody needs.
   void ignore(std::string_view name) { state_->source.ignore(path(name)); }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -58,8 +60,60 @@ bool is_cover(const PartialSums& sums) {
 }
 
 // Whether `rows` rows from `first` on stand below `capacity`.
-bool fits(int64_t first, int64_t rows, int64_t capacity) {
-  return first >= 0 && first <= capacity - rows;
+void expect_positions(std::string_view op, int64_t first, int64_t rows, int64_t capacity) {
+  expect(first >= 0 && first <= capacity - rows, op, fmt::format("positions below {}", capacity),
+         fmt::format("{} rows from {} on", rows, first));
+}
+
+// As many as there are rows or heads, or none.
+void expect_count(size_t found, int64_t expected, std::string_view what) {
+  expect(found == 0 || found == static_cast<size_t>(expected), "attention",
+         fmt::format("{} {}", expected, what), std::to_string(found));
+}
+
+void check_selected(const Tensor& q, const AttentionView& view) {
+  const auto rows = static_cast<size_t>(q.shape()[0]);
+  if (view.selected.empty()) return;
+  expect(rows > 0 && view.selected.size() % rows == 0 && !view.window, "attention",
+         fmt::format("as many selected positions for each of {} rows, and no window", rows),
+         std::to_string(view.selected.size()));
+  const size_t count = view.selected.size() / rows;
+  for (size_t row = 0; row < rows; ++row) {
+    const auto selected = view.selected.subspan(row * count, count);
+    const auto end = std::find(selected.begin(), selected.end(), -1);
+    const bool ascends = std::adjacent_find(selected.begin(), end, std::greater_equal()) == end;
+    expect(end != selected.begin() && ascends && selected.front() >= 0 &&
+               end[-1] <= view.first_position + static_cast<int64_t>(row) &&
+               std::count(end, selected.end(), -1) == selected.end() - end,
+           "attention", "selected positions that ascend up to the row's own, then -1",
+           fmt::format("{} in row {}", fmt::join(selected, " "), row));
+  }
+}
+
+void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView& view) {
+  expect_floating("attention", "q", q, 3);
+  const int64_t rows = q.shape()[0];
+  const Shape& shape = keys.shape();
+  expect(keys.dtype() == q.dtype(), "attention", fmt::format("keys of {}", to_string(q.dtype())),
+         std::string(to_string(keys.dtype())));
+  expect(shape[2] == q.shape()[2], "attention", "keys and values [heads, slots, D] that fit q",
+         text(q) + ", " + shape.to_string());
+  expect(static_cast<int64_t>(view.heads.size()) == q.shape()[1], "attention",
+         fmt::format("{} head indices", q.shape()[1]), std::to_string(view.heads.size()));
+  for (const int32_t head : view.heads)
+    expect(head >= 0 && head < shape[0], "attention",
+           fmt::format("key-value heads below {}", shape[0]), std::to_string(head));
+  expect(view.window.value_or(1) >= 1, "attention", "a window of at least 1 position",
+         std::to_string(view.window.value_or(1)));
+  if (keys.is_ring())
+    expect(view.first_position >= 0 && view.window && *view.window + rows - 1 <= shape[1],
+           "attention", fmt::format("a window and rows that fit a ring of {}", shape[1]),
+           fmt::format("{} rows, window {}", rows, view.window.value_or(0)));
+  else
+    expect_positions("attention", view.first_position, rows, shape[1]);
+  expect_count(view.sinks.size(), q.shape()[1], "sinks");
+  expect_count(view.row_scales.size(), rows, "scales of rows");
+  check_selected(q, view);
 }
 
 void check_indices(std::string_view op, std::string_view name, std::span<const int32_t> indices,
@@ -169,43 +223,45 @@ void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
   do_rope(x, table, first_position);
 }
 
-void Backend::cache_store(Tensor& cache, const Tensor& x, int64_t first_position) {
-  expect_floating("cache_store", "cache", cache, 3);
+void Backend::cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) {
+  const Shape& shape = cache.shape();
   expect_dtype("cache_store", "x", x, cache.dtype(), 3);
-  expect(cache.shape()[0] == x.shape()[1] && cache.shape()[2] == x.shape()[2], "cache_store",
-         fmt::format("x [rows, {}, {}]", cache.shape()[0], cache.shape()[2]), text(x));
-  expect(fits(first_position, x.shape()[0], cache.shape()[1]), "cache_store",
-         fmt::format("positions below {}", cache.shape()[1]),
-         fmt::format("{} rows from {} on", x.shape()[0], first_position));
+  expect(shape[0] == x.shape()[1] && shape[2] == x.shape()[2], "cache_store",
+         fmt::format("x [rows, {}, {}]", shape[0], shape[2]), text(x));
+  if (cache.is_ring())
+    expect(first_position >= 0 && x.shape()[0] <= kRingUnit, "cache_store",
+           fmt::format("up to {} rows", kRingUnit),
+           fmt::format("{} rows from {} on", x.shape()[0], first_position));
+  else
+    expect_positions("cache_store", first_position, x.shape()[0], shape[1]);
   do_cache_store(cache, x, first_position);
 }
 
-Tensor Backend::attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+Tensor Backend::attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
                           const AttentionView& view) {
-  expect_floating("attention", "q", q, 3);
-  expect_dtype("attention", "keys", keys, q.dtype(), 3);
-  expect_dtype("attention", "values", values, q.dtype(), 3);
-  expect(keys.shape()[2] == q.shape()[2] && values.shape().with(2, 0) == keys.shape().with(2, 0),
-         "attention", "keys and values [heads, capacity, D] that fit q",
-         text(q) + ", " + text(keys) + ", " + text(values));
-  expect(static_cast<int64_t>(view.heads.size()) == q.shape()[1], "attention",
-         fmt::format("{} head indices", q.shape()[1]), std::to_string(view.heads.size()));
-  for (const int32_t head : view.heads)
-    expect(head >= 0 && head < keys.shape()[0], "attention",
-           fmt::format("key-value heads below {}", keys.shape()[0]), std::to_string(head));
-  expect(fits(view.first_position, q.shape()[0], keys.shape()[1]), "attention",
-         fmt::format("positions below {}", keys.shape()[1]),
-         fmt::format("{} rows from {} on", q.shape()[0], view.first_position));
-  expect(view.window.value_or(1) >= 1, "attention", "a window of at least 1 position",
-         std::to_string(view.window.value_or(1)));
-  return do_attention(q, keys, values, view);
+  check_attention(q, keys, view);
+  expect(values.dtype() == q.dtype(), "attention",
+         fmt::format("values of {}", to_string(q.dtype())), std::string(to_string(values.dtype())));
+  expect(values.shape().with(2, 0) == keys.shape().with(2, 0) && values.is_ring() == keys.is_ring(),
+         "attention", "keys and values [heads, slots, D] that fit q",
+         text(q) + ", " + keys.shape().to_string() + ", " + values.shape().to_string());
+  return do_attention(q, {keys, values, values.shape()[2]}, view);
 }
 
-Tensor Backend::swiglu(const Tensor& gate, const Tensor& up) {
-  expect_floating("swiglu", "gate", gate, 2);
-  expect(up.dtype() == gate.dtype() && up.shape() == gate.shape(), "swiglu",
+Tensor Backend::attention(const Tensor& q, const CacheRows& keys, int64_t value_width,
+                          const AttentionView& view) {
+  check_attention(q, keys, view);
+  expect(value_width >= 0 && value_width <= keys.shape()[2], "attention",
+         fmt::format("values of at most {} elements", keys.shape()[2]),
+         std::to_string(value_width));
+  return do_attention(q, {keys, keys, value_width}, view);
+}
+
+Tensor Backend::gated(const Tensor& gate, const Tensor& up, Activation activation) {
+  expect_floating("gated", "gate", gate, 2);
+  expect(up.dtype() == gate.dtype() && up.shape() == gate.shape(), "gated",
          "up like gate, " + text(gate), text(up));
-  return do_swiglu(gate, up);
+  return do_gated(gate, up, activation);
 }
 
 Tensor Backend::add(const Tensor& x, const Tensor& y) {
@@ -215,6 +271,11 @@ Tensor Backend::add(const Tensor& x, const Tensor& y) {
              (y.shape().rank() == 1 && x.shape().rank() >= 1 && x.shape()[-1] == y.shape()[0]),
          "add", "equal shapes, or one row to add to each", text(x) + " and " + text(y));
   return do_add(x, y);
+}
+
+Tensor Backend::scale(const Tensor& x, float factor) {
+  expect(x.dtype() == DType::kF32, "scale", "F32 x", text(x));
+  return do_scale(x, factor);
 }
 
 namespace {

@@ -68,6 +68,8 @@ TEST_F(BadModel, HasCountsThatDoNotFitItsTensors) {
   expect_field_refused("vocab_size", kHuge,
                        "model.embed_tokens.weight: shape [2147483647, 64] expected");
   expect_field_refused("num_hidden_layers", kHuge,
+                       "num_hidden_layers: at most 10000 expected, found 2147483647");
+  expect_field_refused("num_hidden_layers", 10000,
                        "model.layers.2.input_layernorm.weight: missing");
   expect_field_refused("num_hidden_layers", 1,
                        "the model has no place for 9 of its tensors: model.layers.1.");
@@ -104,7 +106,7 @@ TEST_F(BadModel, HasNumbersAndFlagsOfAnotherKind) {
   expect_field_refused("rms_norm_eps", -1e-5, "rms_norm_eps: at least 0 expected, found -1e-05");
   expect_field_refused("rope_theta", 0, "config.json: rope_theta: a number above 0");
   expect_field_refused("rope_scaling", "llama3", "config.json: rope_scaling: an object expected");
-  expect_field_refused("rope_scaling", {{"type", "yarn"}}, "rope type 'yarn' is not supported",
+  expect_field_refused("rope_scaling", {{"type", "ntk"}}, "rope type 'ntk' is not supported",
                        ErrorKind::kUnsupported);
   expect_field_refused("hidden_act", "gelu", "config.json: hidden_act: silu expected, found gelu",
                        ErrorKind::kUnsupported);

@@ -122,7 +122,7 @@ TEST(TinyLlama, RefusesTokensAndPositionsThatItDoesNotHave) {
   refused("positions below 2 expected, found 3 rows from 0 on", {1, 2, 3});
   EXPECT_EQ(model->forward(context, std::vector<int32_t>{1, 2}, cache, LogitRows::kLast).shape(),
             (Shape{1, 40}));
-  EXPECT_EQ(cache.length, 2);
+  EXPECT_EQ(cache.length(), 2);
   refused("positions below 2 expected, found 1 rows from 2 on", {3});
 }
 

@@ -132,9 +132,11 @@ TEST_F(Arguments, OfRope) {
 
 TEST_F(Arguments, OfCacheStore) {
   const auto refused = [&](const std::string& part, Tensor cache, const Tensor& x, int64_t first) {
-    expect_refused("cache_store: " + part, [&] { backend_->cache_store(cache, x, first); });
+    expect_refused("cache_store: " + part, [&] {
+      CacheRows rows(cache);
+      backend_->cache_store(rows, x, first);
+    });
   };
-  refused("floating cache with 3 axes expected", f32({2, 8}), f32({1, 2, 4}), 0);
   refused("x of F32 with 3 axes expected, found BF16", f32({2, 8, 4}),
           Tensor::zeros(DType::kBF16, {1, 2, 4}), 0);
   refused("x [rows, 2, 4] expected, found F32 [1, 3, 4]", f32({2, 8, 4}), f32({1, 3, 4}), 0);
@@ -155,13 +157,13 @@ TEST_F(Arguments, OfAttention) {
   };
   const AttentionView good{ids_, 0, 1.0f, std::nullopt};
   refused("floating q with 3 axes expected", f32({2, 4}), f32({2, 8, 4}), good);
-  refused("keys of BF16 with 3 axes expected, found F32", Tensor::zeros(DType::kBF16, {1, 2, 4}),
+  refused("keys of BF16 expected, found F32", Tensor::zeros(DType::kBF16, {1, 2, 4}),
           f32({2, 8, 4}), good);
-  refused("values of F32 with 3 axes expected", f32({1, 2, 4}),
+  refused("values of F32 expected, found F16", f32({1, 2, 4}),
           Tensor::zeros(DType::kF16, {2, 8, 4}), good);
-  refused("keys and values [heads, capacity, D] that fit q", f32({1, 2, 5}), f32({2, 8, 4}), good);
-  refused("keys and values [heads, capacity, D] that fit q", f32({1, 2, 4}), f32({2, 7, 4}), good);
-  refused("keys and values [heads, capacity, D] that fit q", f32({1, 2, 4}), f32({1, 8, 4}), good);
+  refused("keys and values [heads, slots, D] that fit q", f32({1, 2, 5}), f32({2, 8, 4}), good);
+  refused("keys and values [heads, slots, D] that fit q", f32({1, 2, 4}), f32({2, 7, 4}), good);
+  refused("keys and values [heads, slots, D] that fit q", f32({1, 2, 4}), f32({1, 8, 4}), good);
   refused("2 head indices expected, found 1", f32({1, 2, 4}), f32({2, 8, 4}),
           {one, 0, 1.0f, std::nullopt});
   for (const int32_t head : {-1, 2}) {
@@ -177,14 +179,14 @@ TEST_F(Arguments, OfAttention) {
             f32({1, 2, 4}), f32({2, 8, 4}), {ids_, 0, 1.0f, window});
 }
 
-TEST_F(Arguments, OfSwigluAndAdd) {
-  expect_refused("swiglu: floating gate with 2 axes expected, found F32 [4]",
-                 [&] { backend_->swiglu(f32({4}), f32({4})); });
-  expect_refused("swiglu: up like gate, F32 [2, 4] expected, found F32 [2, 3]", [&] {
-    backend_->swiglu(f32({2, 4}), f32({2, 3}));
+TEST_F(Arguments, OfGatedAddAndScale) {
+  expect_refused("gated: floating gate with 2 axes expected, found F32 [4]",
+                 [&] { backend_->gated(f32({4}), f32({4}), Activation::kSilu); });
+  expect_refused("gated: up like gate, F32 [2, 4] expected, found F32 [2, 3]", [&] {
+    backend_->gated(f32({2, 4}), f32({2, 3}), Activation::kSilu);
   });
-  expect_refused("swiglu: up like gate", [&] {
-    backend_->swiglu(f32({2, 4}), Tensor::zeros(DType::kF16, {2, 4}));
+  expect_refused("gated: up like gate", [&] {
+    backend_->gated(f32({2, 4}), Tensor::zeros(DType::kF16, {2, 4}), Activation::kSilu);
   });
   expect_refused("add: F32 operands expected, found F32 [2, 4] and BF16 [2, 4]", [&] {
     backend_->add(f32({2, 4}), Tensor::zeros(DType::kBF16, {2, 4}));

@@ -151,9 +151,10 @@ TEST_F(CausalAttention, CacheStoreWritesRowsAtTheirPositions) {
   for (const DType dtype : kFloating) {
     const Tensor before = random_weight(1, {3, 7, 4}).to(dtype);
     const Tensor parts[] = {before};
-    Tensor cache = concatenate(parts, 0);
+    const Tensor cache = concatenate(parts, 0);
     const Tensor x = random_weight(2, {2, 3, 4}).to(dtype);
-    backend_->cache_store(cache, x, 5);
+    CacheRows rows(cache);
+    backend_->cache_store(rows, x, 5);
     EXPECT_TRUE(same_bits(cache.slice(1, 0, 5), before.slice(1, 0, 5)));
     for (int64_t row = 0; row < 2; ++row)
       EXPECT_TRUE(same_bits(cache.slice(1, 5 + row, 6 + row).reshape({3, 4}),

@@ -101,7 +101,7 @@ TEST_F(Elementwise, SwigluIsTheGateTimesItsSigmoidTimesUp) {
   const std::vector<float> ups{3, 2, 2, -1.5f, 0.25f, 8, -1, 1, 2, 5, 1, 0};
   for (const DType dtype : kFloating) {
     const Tensor gate = tensor_of(gates, {3, 4}).to(dtype), up = tensor_of(ups, {3, 4}).to(dtype);
-    const Tensor y = backend_->swiglu(gate, up);
+    const Tensor y = backend_->gated(gate, up, Activation::kSilu);
     ASSERT_EQ(y.dtype(), dtype);
     const auto g = floats(gate), u = floats(up), out = floats(y);
     for (size_t i = 0; i < out.size(); ++i) {

@@ -15,7 +15,11 @@ class RmsNorm {
 
   // x float32 [rows, width] -> [rows, width] of the context's activations.
   Tensor forward(Context& context, const Tensor& x) const {
-    return context.backend.rms_norm(x, weight_, eps_, context.activations);
+    return forward(context, x, context.activations);
+  }
+  // Of another dtype: for what does not enter a product.
+  Tensor forward(Context& context, const Tensor& x, DType dtype) const {
+    return context.backend.rms_norm(x, weight_, eps_, dtype);
   }
   std::string describe() const;  // "RMSNorm(256, eps=1e-05)"
 

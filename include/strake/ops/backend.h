@@ -9,18 +9,13 @@
 #include <string_view>
 #include <vector>
 
+#include "strake/ops/activation.h"
+#include "strake/ops/cache_rows.h"
 #include "strake/ops/sum_tree.h"
 #include "strake/quant/weight.h"
 #include "strake/tensor/tensor.h"
 
 namespace strake {
-
-// Which part of a contraction a call computes: these nodes of the tree, whose elements, in this
-// order, are the columns of the operands at hand.
-struct PartialSums {
-  const SumTree& tree;
-  std::span<const int> nodes;
-};
 
 // Rotary position embedding: which pairs of a head turn, and how fast (arXiv:2104.09864).
 struct RopeTable {
@@ -49,13 +44,27 @@ struct Mixture {
   Axis axis = Axis::kInputs;
 };
 
-// Query head h reads key-value head heads[h] of the cache. Of the positions up to its own, a query
-// sees the last `window`, all without one.
+// What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
   int64_t first_position;  // of the first query
-  float scale;
-  std::optional<int64_t> window;
+  float scale;             // of the scores
+  // Of the positions up to its own, a query sees the last so many; all without one.
+  std::optional<int64_t> window = {};
+  // [heads]: a score more in each softmax, which takes its share and adds no value; or none.
+  std::span<const float> sinks = {};
+  // [M, k]: the positions that each query sees, ascending, then -1 where there are fewer than k;
+  // or all.
+  std::span<const int32_t> selected = {};
+  // [M]: a factor more on each query's scores; or none.
+  std::span<const float> row_scales = {};
+};
+
+// What it reads there: the first `value_width` elements of `values` rows, which may be the keys.
+struct AttentionRows {
+  const CacheRows& keys;
+  const CacheRows& values;
+  int64_t value_width;
 };
 
 // Every function checks its arguments (Error(kUsage) with what was expected and found) and then
@@ -99,16 +108,21 @@ class Backend {
   Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
   // In place on x floating [M, heads, D]; row m stands at first_position + m.
   void rope(Tensor& x, const RopeTable& table, int64_t first_position);
-  // cache [heads, capacity, D]: rows first_position.. become x [M, heads, D] of its dtype.
-  void cache_store(Tensor& cache, const Tensor& x, int64_t first_position);
-  // q [M, heads, D], keys [KV, capacity, D], values [KV, capacity, DV] -> [M, heads, DV], all of
-  // one floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
-  Tensor attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+  // cache [heads, slots, D]: positions first_position.. become x [M, heads, D] of its dtype.
+  void cache_store(CacheRows& cache, const Tensor& x, int64_t first_position);
+  // q [M, heads, D], keys [KV, slots, D], values [KV, slots, DV] -> [M, heads, DV], all of one
+  // floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
+  Tensor attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
                    const AttentionView& view);
-  // silu(gate) * up, floating [M, D] each, of one dtype (arXiv:2002.05202).
-  Tensor swiglu(const Tensor& gate, const Tensor& up);
+  // The same where the values are the first `value_width` elements of the keys.
+  Tensor attention(const Tensor& q, const CacheRows& keys, int64_t value_width,
+                   const AttentionView& view);
+  // gate, up floating [M, D] of one dtype -> [M, D].
+  Tensor gated(const Tensor& gate, const Tensor& up, Activation activation);
   // x + y, float32 of one shape; y may be one row [D] added to each.
   Tensor add(const Tensor& x, const Tensor& y);
+  // x * factor, float32.
+  Tensor scale(const Tensor& x, float factor);
 
  private:
   virtual Weight do_prepare(Weight w) = 0;
@@ -121,11 +135,12 @@ class Backend {
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;
   virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
-  virtual void do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) = 0;
-  virtual Tensor do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+  virtual void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) = 0;
+  virtual Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                               const AttentionView& view) = 0;
-  virtual Tensor do_swiglu(const Tensor& gate, const Tensor& up) = 0;
+  virtual Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) = 0;
   virtual Tensor do_add(const Tensor& x, const Tensor& y) = 0;
+  virtual Tensor do_scale(const Tensor& x, float factor) = 0;
 };
 
 struct BackendOptions {

@@ -42,4 +42,11 @@ class SumTree {
   std::vector<Node> nodes_;
 };
 
+// Which part of a contraction a call computes: these nodes of the tree, whose elements, in this
+// order, are the columns of the operands at hand.
+struct PartialSums {
+  const SumTree& tree;
+  std::span<const int> nodes;
+};
+
 }  // namespace strake

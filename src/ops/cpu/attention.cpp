@@ -3,10 +3,11 @@
 #include <limits>
 #include <vector>
 
+#include "ops/cpu/cached_chunks.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
 #include "ops/cpu/scratch.h"
-#include "ops/cpu/weight_rows.h"
+#include "strake/quant/quantize.h"
 
 namespace strake::cpu {
 namespace {
@@ -36,47 +37,49 @@ class HeadGroups {
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One call of attention: its work is blocks of up to kQueryRows query rows that share a key-value
-// head; row r of a head stands for its query head r mod group and token r / group.
+// head. Row r of a head stands for its query head r mod group and token r / group; where tokens
+// see selected positions, a block's rows are all of one token.
 class AttentionCall {
  public:
-  AttentionCall(const Tensor& q, const Tensor& keys, const Tensor& values,
-                const AttentionView& view, const HeadGroups& groups)
+  AttentionCall(const Tensor& q, const AttentionRows& cached, const AttentionView& view,
+                const HeadGroups& groups)
       : q_(q.bytes().data()),
-        keys_(keys.bytes().data()),
-        values_(values.bytes().data()),
+        chunks_(cached),
         view_(view),
         groups_(groups),
         element_(size_of(q.dtype())),
         tokens_(q.shape()[0]),
         heads_(q.shape()[1]),
-        cached_heads_(keys.shape()[0]),
-        capacity_(keys.shape()[1]),
-        width_(keys.shape()[2]),
-        value_width_(values.shape()[2]) {
-    size_t largest = 0;
+        cached_heads_(cached.keys.shape()[0]),
+        width_(q.shape()[2]),
+        value_width_(cached.value_width) {
     for (int64_t head = 0; head < cached_heads_; ++head)
-      largest = std::max(largest, groups_[head].size());
-    blocks_ = ceil_divide(tokens_ * static_cast<int64_t>(largest), kQueryRows);
+      largest_ = std::max(largest_, std::ssize(groups_[head]));
+    blocks_ = selects() ? tokens_ * ceil_divide(largest_, kQueryRows)
+                        : ceil_divide(tokens_ * largest_, kQueryRows);
   }
 
   int64_t cached_heads() const { return cached_heads_; }
   int64_t blocks() const { return blocks_; }  // of a key-value head, at most
-  int64_t chunks() const { return ceil_divide(view_.first_position + tokens_, kKeyChunk); }
+  int64_t most_rows() const { return std::min<int64_t>(tokens_ * largest_, kQueryRows); }
+  // Chunks [first, end) that some token sees.
+  int64_t first_chunk() const { return selects() ? 0 : positions(0).begin / kKeyChunk; }
+  int64_t end_chunk() const {
+    const int64_t last = tokens_ - 1;
+    return ceil_divide(selects() ? std::ssize(selected(last)) : positions(last).end, kKeyChunk);
+  }
   int64_t row_size() const { return row_sums_size(value_width_); }
   int64_t value_width() const { return value_width_; }
-  size_t scratch() const { return attention_scratch(width_); }
-
-  CachedHead cached(int64_t head) const {
-    return {keys_ + head * capacity_ * width_ * element_,
-            values_ + head * capacity_ * value_width_ * element_, width_, value_width_,
-            view_.scale};
-  }
+  size_t scratch() const { return attention_scratch(width_) + chunks_.room(); }
 
   // Rows of a block and where their results go in an array of [tokens][heads].
   struct Rows {
     QueryRow seen[kQueryRows];
     int64_t result[kQueryRows];
-    size_t count;
+    int64_t head[kQueryRows];  // of the queries
+    int64_t cached_head;
+    std::span<const int32_t> selected;
+    size_t count = 0;
 
     std::span<const QueryRow> span() const { return {seen, count}; }
     // Chunks [first, end) that some row sees. Later rows see later positions.
@@ -89,65 +92,119 @@ class AttentionCall {
 
   Rows rows(int64_t head, int64_t block) const {
     const auto members = groups_[head];
-    const auto group = static_cast<int64_t>(members.size());
+    const auto group = std::ssize(members);
     Rows rows;
-    rows.count = 0;
-    const int64_t end = std::min((block + 1) * kQueryRows, tokens_ * group);
-    for (int64_t r = block * kQueryRows; r < end; ++r, ++rows.count) {
-      const int64_t last = view_.first_position + r / group;
-      const int64_t first = view_.window ? std::max<int64_t>(0, last - *view_.window + 1) : 0;
-      const int64_t row = r / group * heads_ + members[static_cast<size_t>(r % group)];
-      rows.seen[rows.count] = {q_ + row * width_ * element_, first, last + 1};
+    rows.cached_head = head;
+    int64_t first = block * kQueryRows;
+    int64_t end = tokens_ * group;
+    if (selects()) {
+      const int64_t per_token = blocks_ / tokens_;
+      const int64_t token = block / per_token;
+      first = token * group + block % per_token * kQueryRows;
+      end = (token + 1) * group;
+      rows.selected = selected(token);
+    }
+    end = std::min(first + kQueryRows, end);
+    for (int64_t r = first; r < end; ++r, ++rows.count) {
+      const int64_t token = r / group;
+      const int64_t query_head = members[static_cast<size_t>(r % group)];
+      const int64_t row = token * heads_ + query_head;
+      const Span seen =
+          rows.selected.empty() ? positions(token) : Span{0, std::ssize(rows.selected)};
+      rows.seen[rows.count] = {q_ + row * width_ * element_, seen.begin, seen.end, scale(token)};
       rows.result[rows.count] = row * value_width_ * element_;
+      rows.head[rows.count] = query_head;
     }
     return rows;
   }
 
+  // Sums [rows] over the chunk's positions of those that they see.
+  void attend(const TypedLaneKernels& kernels, const Rows& rows, int64_t chunk, float* sums,
+              std::byte* scratch) const {
+    if (rows.count == 0) return;
+    const int64_t begin = std::max(chunk * kKeyChunk, rows.seen[0].begin);
+    const int64_t end = std::min((chunk + 1) * kKeyChunk, rows.seen[rows.count - 1].end);
+    const auto cached = chunks_.get({rows.cached_head, begin, end, rows.selected},
+                                    scratch + attention_scratch(width_));
+    kernels.attend(cached, rows.span(), chunk, sums, scratch);
+  }
+
  private:
+  struct Span {
+    int64_t begin;
+    int64_t end;
+  };
+  bool selects() const { return !view_.selected.empty(); }
+  std::span<const int32_t> selected(int64_t token) const {
+    const size_t count = view_.selected.size() / static_cast<size_t>(tokens_);
+    const auto all = view_.selected.subspan(static_cast<size_t>(token) * count, count);
+    return all.first(static_cast<size_t>(std::find(all.begin(), all.end(), -1) - all.begin()));
+  }
+  Span positions(int64_t token) const {
+    const int64_t last = view_.first_position + token;
+    return {view_.window ? std::max<int64_t>(0, last - *view_.window + 1) : 0, last + 1};
+  }
+  float scale(int64_t token) const {
+    return view_.row_scales.empty() ? view_.scale
+                                    : view_.scale * view_.row_scales[static_cast<size_t>(token)];
+  }
+
   const std::byte* q_;
-  const std::byte* keys_;
-  const std::byte* values_;
+  CachedChunks chunks_;
   const AttentionView& view_;
   const HeadGroups& groups_;
-  int64_t element_, tokens_, heads_, cached_heads_, capacity_, width_, value_width_;
+  int64_t element_, tokens_, heads_, cached_heads_, width_, value_width_;
+  int64_t largest_ = 0;  // query heads of a key-value head
   int64_t blocks_;
 };
 
-// Sums of rows that know of no position.
-void clear(float* sums, size_t rows, int64_t row_size) {
-  std::fill_n(sums, static_cast<int64_t>(rows) * row_size, 0.0f);
-  for (size_t r = 0; r < rows; ++r)
-    sums[static_cast<int64_t>(r) * row_size + kLargest] = std::numeric_limits<float>::lowest();
+// Sums of rows that know of no position yet, but of their heads' sinks.
+void clear(const AttentionCall::Rows& rows, const AttentionView& view, int64_t row_size,
+           float* sums) {
+  std::fill_n(sums, std::ssize(rows.span()) * row_size, 0.0f);
+  for (size_t r = 0; r < rows.count; ++r, sums += row_size) {
+    const bool sinks = !view.sinks.empty();
+    sums[kLargest] = sinks ? view.sinks[static_cast<size_t>(rows.head[r])]
+                           : std::numeric_limits<float>::lowest();
+    if (sinks) sums[kTotal] = 1.0f;
+  }
+}
+
+// x [M, heads, ...] to the slots of its positions; bytes as they are.
+void store_rows(const CacheRows& cache, Tensor to, const Tensor& x, int64_t first_position) {
+  const int64_t heads = x.shape()[1];
+  const int64_t bytes = x.shape()[2] * size_of(x.dtype());
+  const std::byte* const from = x.bytes().data();
+  std::byte* const out = to.mutable_bytes().data();
+  for (int64_t m = 0; m < x.shape()[0]; ++m)
+    for (int64_t h = 0; h < heads; ++h)
+      std::copy_n(from + (m * heads + h) * bytes, bytes,
+                  out + (h * to.shape()[1] + cache.slot(first_position + m)) * bytes);
 }
 
 }  // namespace
 
-void CpuBackend::do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) {
-  const int64_t heads = cache.shape()[0];
-  const int64_t capacity = cache.shape()[1];
-  const int64_t width = cache.shape()[2];
-  visit_floating(cache.dtype(), [&]<class T>(T) {
-    const T* const from = x.data<T>().data();
-    T* const to = cache.mutable_data<T>().data();
-    for (int64_t m = 0; m < x.shape()[0]; ++m)
-      for (int64_t h = 0; h < heads; ++h)
-        std::copy_n(from + (m * heads + h) * width, width,
-                    to + (h * capacity + first_position + m) * width);
-  });
+void CpuBackend::do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) {
+  if (cache.dense() != nullptr) return store_rows(cache, *cache.dense(), x, first_position);
+  const QuantizedMatrix& kept = *cache.quantized();
+  const QuantizedMatrix rows = quantize(x, kept.format(), Encoder::kMlx);
+  store_rows(cache, kept.codes(), rows.codes(), first_position);
+  store_rows(cache, kept.scales(), rows.scales(), first_position);
+  if (kept.biases()) store_rows(cache, *kept.biases(), *rows.biases(), first_position);
 }
 
-Tensor CpuBackend::do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+Tensor CpuBackend::do_attention(const Tensor& q, const AttentionRows& cached,
                                 const AttentionView& view) {
-  Tensor y = Tensor::empty(q.dtype(), {q.shape()[0], q.shape()[1], values.shape()[2]});
+  Tensor y = Tensor::empty(q.dtype(), {q.shape()[0], q.shape()[1], cached.value_width});
   if (y.elements() == 0) return y;
   thread_local HeadGroups groups;
-  groups.assign(view.heads, keys.shape()[0]);
-  const AttentionCall call(q, keys, values, view, groups);
+  groups.assign(view.heads, cached.keys.shape()[0]);
+  const AttentionCall call(q, cached, view, groups);
   const LaneKernels& kernels = lane_kernels(path_);
   const TypedLaneKernels& typed = kernels.of(q.dtype());
   std::byte* const out = y.mutable_bytes().data();
   const int64_t row_size = call.row_size();
-  const int64_t block_size = kQueryRows * row_size;
+  const int64_t block_size = call.most_rows() * row_size;
   const auto merge = [&](const AttentionCall::Rows& rows, int64_t chunk, const float* part,
                          float* sums) {
     for (size_t r = 0; r < rows.count; ++r)
@@ -162,26 +219,25 @@ Tensor CpuBackend::do_attention(const Tensor& q, const Tensor& keys, const Tenso
                    out + rows.result[r]);
   };
   const int64_t items = call.cached_heads() * call.blocks();
-  const int64_t chunks = call.chunks();
+  const int64_t first = call.first_chunk();
+  const int64_t chunks = call.end_chunk() - first;
   if (call.blocks() == 1 && chunks > 1 && items < 4 * pool_.size()) {
     // Few heads: threads divide the chunks, too, and the sums are merged at the end.
     thread_local std::vector<float> memory;
-    memory.resize(static_cast<size_t>(items * chunks * block_size + block_size));
+    memory.resize(static_cast<size_t>((items * chunks + 1) * block_size));
     float* const parts = memory.data();
     float* const sums = parts + items * chunks * block_size;
     pool_.for_ranges(items * chunks, [&](int64_t begin, int64_t end) {
       std::byte* const scratch = thread_scratch(call.scratch());
-      for (int64_t i = begin; i < end; ++i) {
-        const auto rows = call.rows(i / chunks, 0);
-        typed.attend(call.cached(i / chunks), rows.span(), i % chunks, parts + i * block_size,
-                     scratch);
-      }
+      for (int64_t i = begin; i < end; ++i)
+        call.attend(typed, call.rows(i / chunks, 0), first + i % chunks, parts + i * block_size,
+                    scratch);
     });
     for (int64_t head = 0; head < items; ++head) {
       const auto rows = call.rows(head, 0);
-      clear(sums, rows.count, row_size);
+      clear(rows, view, row_size, sums);
       for (int64_t chunk = 0; chunk < chunks; ++chunk)
-        merge(rows, chunk, parts + (head * chunks + chunk) * block_size, sums);
+        merge(rows, first + chunk, parts + (head * chunks + chunk) * block_size, sums);
       finish(rows, sums);
     }
     return y;
@@ -195,12 +251,11 @@ Tensor CpuBackend::do_attention(const Tensor& q, const Tensor& keys, const Tenso
       // Later blocks see more: first and last ones alternate, so that ranges are even.
       const int64_t i = item % call.blocks();
       const int64_t block = i % 2 == 0 ? i / 2 : call.blocks() - 1 - i / 2;
-      const int64_t head = item / call.blocks();
-      const auto rows = call.rows(head, block);
+      const auto rows = call.rows(item / call.blocks(), block);
       if (rows.count == 0) continue;
-      clear(sums, rows.count, row_size);
+      clear(rows, view, row_size, sums);
       for (int64_t chunk = rows.first_chunk(); chunk < rows.end_chunk(); ++chunk) {
-        typed.attend(call.cached(head), rows.span(), chunk, part, scratch + 2 * sums_bytes);
+        call.attend(typed, rows, chunk, part, scratch + 2 * sums_bytes);
         merge(rows, chunk, part, sums);
       }
       finish(rows, sums);

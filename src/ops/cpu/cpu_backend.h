@@ -39,11 +39,12 @@ class CpuBackend final : public Backend {
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
   void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
-  void do_cache_store(Tensor& cache, const Tensor& x, int64_t first_position) override;
-  Tensor do_attention(const Tensor& q, const Tensor& keys, const Tensor& values,
+  void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
+  Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
-  Tensor do_swiglu(const Tensor& gate, const Tensor& up) override;
+  Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) override;
   Tensor do_add(const Tensor& x, const Tensor& y) override;
+  Tensor do_scale(const Tensor& x, float factor) override;
 
   // Empty targets_ for a stack of so many matrices.
   void clear_targets(int64_t matrices);

@@ -55,15 +55,15 @@ void CpuBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_positi
   });
 }
 
-Tensor CpuBackend::do_swiglu(const Tensor& gate, const Tensor& up) {
+Tensor CpuBackend::do_gated(const Tensor& gate, const Tensor& up, Activation activation) {
   Tensor y = Tensor::empty(gate.dtype(), gate.shape());
-  const TypedLaneKernels& kernels = lane_kernels(path_).of(gate.dtype());
+  const auto kernel = lane_kernels(path_).of(gate.dtype()).gated[static_cast<size_t>(activation)];
   const int64_t size = size_of(gate.dtype());
   const std::byte* const g = gate.bytes().data();
   const std::byte* const u = up.bytes().data();
   std::byte* const out = y.mutable_bytes().data();
   pool_.for_ranges(y.elements(), [&](int64_t begin, int64_t end) {
-    kernels.swiglu(g + begin * size, u + begin * size, end - begin, out + begin * size);
+    kernel(g + begin * size, u + begin * size, end - begin, out + begin * size);
   });
   return y;
 }

@@ -92,9 +92,9 @@ void place_keys(const CachedHead& head, int64_t first, Span seen, int64_t groups
     const T* rows[kWidth];
     for (int64_t i = 0; i < kWidth; ++i) {
       const int64_t position = first + group * kWidth + i;
-      rows[i] = keys + std::clamp(position, seen.begin, seen.end - 1) * head.width;
+      rows[i] = keys + (std::clamp(position, seen.begin, seen.end - 1) - head.first) * head.width;
       fetch(rows[i] + kBlockKeys * head.width, head.width * size);
-      fetch(values + position * head.value_width, head.value_width * size);
+      fetch(values + (position - head.first) * head.value_stride, head.value_width * size);
     }
     for (int64_t at = 0; at < head.width; at += kElements) {
       Floats square[kWidth];
@@ -113,9 +113,9 @@ struct ScoreTile {
   const float* keys;     // [groups][stride][kWidth]
   int64_t units;
   int64_t stride;
-  int64_t groups;  // even
-  float scale;
-  float* scores;  // [rows][kBlockKeys]
+  int64_t groups;       // even
+  const float* scales;  // [rows]
+  float* scores;        // [rows][kBlockKeys]
 };
 
 template <class T, int Rows>
@@ -136,8 +136,8 @@ void score(const ScoreTile& tile) {
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       float* const to = tile.scores + r * kBlockKeys + group * kWidth;
-      store(sums[r][0] * tile.scale, to);
-      store(sums[r][1] * tile.scale, to + kWidth);
+      store(sums[r][0] * tile.scales[r], to);
+      store(sums[r][1] * tile.scales[r], to + kWidth);
     }
   }
 }
@@ -180,8 +180,9 @@ void soften(float* scores, Span seen, int64_t groups, int64_t value_width, float
 template <class T>
 struct MixTile {
   const float* weights;  // [rows][kBlockKeys], of the block's positions
-  const T* values;       // [kBlockKeys][value_width]
+  const T* values;       // [kBlockKeys][value_stride]
   int64_t value_width;
+  int64_t value_stride;
   float* mixed;  // [rows][stride]
   int64_t stride;
 };
@@ -216,7 +217,7 @@ STRAKE_INLINE void mix_columns(const MixTile<T>& tile, Span keys, int64_t column
     Floats values[Vectors];
 #pragma GCC unroll 4
     for (int c = 0; c < Vectors; ++c)
-      values[c] = load_values(tile.values + key * tile.value_width + column + c * kWidth);
+      values[c] = load_values(tile.values + key * tile.value_stride + column + c * kWidth);
 #pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r) {
       const Floats weight = splat(tile.weights[r * kBlockKeys + key]);
@@ -283,7 +284,9 @@ void attend_block(const CachedHead& head, std::span<const QueryRow> rows, Span b
                   const AttentionRoom& room) {
   Span all{block.end, block.begin};
   Span seen[kQueryRows];  // by each row, from the block's first position
+  float scales[kQueryRows];
   for (size_t r = 0; r < rows.size(); ++r) {
+    scales[r] = rows[r].scale;
     const Span some = seen_of(rows[r], block);
     seen[r] = {some.begin - block.begin, some.end - block.begin};
     if (!some.empty()) all = {std::min(all.begin, some.begin), std::max(all.end, some.end)};
@@ -298,19 +301,20 @@ void attend_block(const CachedHead& head, std::span<const QueryRow> rows, Span b
   for (int64_t r = 0; r < count; r += kScoreRows) {
     const int64_t tile = std::min<int64_t>(kScoreRows, count - r);
     kScoreByRows<T>[static_cast<size_t>(tile - 1)]({room.queries + r * stride, room.keys, units,
-                                                    stride, groups, head.scale,
+                                                    stride, groups, scales + r,
                                                     room.scores + r * kBlockKeys});
   }
   for (int64_t r = 0; r < count; ++r)
     if (!seen[r].empty())
       soften(room.scores + r * kBlockKeys, seen[r], groups, head.value_width, sums + r * row_size,
              room.totals + r * kWidth);
-  const T* const values = static_cast<const T*>(head.values) + block.begin * head.value_width;
+  const T* const values =
+      static_cast<const T*>(head.values) + (block.begin - head.first) * head.value_stride;
   for (int64_t r = 0; r < count; r += kMixRows) {
     const int64_t tile = std::min<int64_t>(kMixRows, count - r);
     kMixByRows<T>[static_cast<size_t>(tile - 1)](
-        {room.scores + r * kBlockKeys, values, head.value_width, sums + r * row_size + kMixed,
-         row_size},
+        {room.scores + r * kBlockKeys, values, head.value_width, head.value_stride,
+         sums + r * row_size + kMixed, row_size},
         seen + r);
   }
 }

@@ -89,21 +89,39 @@ void turn_adjacent(void* x, int64_t pairs, const float* cosines, const float* si
   }
 }
 
-// x / (1 + exp(-x)) * up, from exp(-|x|), which does not overflow.
-STRAKE_INLINE Floats gated(Floats x, Floats up) {
+// factor / (1 + exp(-x)), from exp(-|x|), which does not overflow.
+STRAKE_INLINE Floats times_sigmoid(Floats factor, Floats x) {
   const Floats e = exp_nonpositive(x < 0.0f ? x : -x);
-  return (x < 0.0f ? x * e : x) / (1.0f + e) * up;
+  return (x < 0.0f ? factor * e : factor) / (1.0f + e);
 }
 
-template <class T>
-void swiglu(const void* gate, const void* up, int64_t count, void* out) {
+template <Activation A>
+STRAKE_INLINE Floats activated(Floats gate, Floats up) {
+  if constexpr (A == Activation::kSilu) return times_sigmoid(gate, gate) * up;
+  if constexpr (A == Activation::kGeluTanh) {
+    // (1 + tanh(y)) / 2 = sigmoid(2 y)
+    constexpr float kTwice = 1.5957691216057308f;  // 2 sqrt(2 / pi)
+    const Floats cube = gate * gate * gate;
+    return times_sigmoid(gate, (gate + cube * 0.044715f) * kTwice) * up;
+  }
+  if constexpr (A == Activation::kClampedSwiglu) {
+    constexpr float kLimit = 7.0f, kAlpha = 1.702f;
+    const Floats low = gate > kLimit ? splat(kLimit) : gate;
+    const Floats below = up > kLimit ? splat(kLimit) : up;
+    const Floats within = below < -kLimit ? splat(-kLimit) : below;
+    return times_sigmoid(low, low * kAlpha) * (within + 1.0f);
+  }
+}
+
+template <class T, Activation A>
+void gated(const void* gate, const void* up, int64_t count, void* out) {
   const auto* const g = static_cast<const T*>(gate);
   const auto* const u = static_cast<const T*>(up);
   auto* const y = static_cast<T*>(out);
   int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) store(gated(load(g + i), load(u + i)), y + i);
+  for (; i + kWidth <= count; i += kWidth) store(activated<A>(load(g + i), load(u + i)), y + i);
   if (const int64_t n = count - i; n > 0)
-    store_some(gated(load_some(g + i, n), load_some(u + i, n)), n, y + i);
+    store_some(activated<A>(load_some(g + i, n), load_some(u + i, n)), n, y + i);
 }
 
 void add(const float* x, const float* y, int64_t count, float* out) {
@@ -111,6 +129,12 @@ void add(const float* x, const float* y, int64_t count, float* out) {
   for (; i + kWidth <= count; i += kWidth) store(load(x + i) + load(y + i), out + i);
   if (const int64_t n = count - i; n > 0)
     store_some(load_some(x + i, n) + load_some(y + i, n), n, out + i);
+}
+
+void scale(const float* x, float factor, int64_t count, float* out) {
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) store(load(x + i) * factor, out + i);
+  if (const int64_t n = count - i; n > 0) store_some(load_some(x + i, n) * factor, n, out + i);
 }
 
 void exp_all(const float* x, int64_t count, float* out) {
@@ -121,7 +145,14 @@ void exp_all(const float* x, int64_t count, float* out) {
 }
 
 template <class T>
-constexpr TypedLaneKernels kTyped{attend<T>,      finish<T>,        widen<T>, rms_norm<T>,
-                                  turn_halves<T>, turn_adjacent<T>, swiglu<T>};
+constexpr TypedLaneKernels kTyped{attend<T>,
+                                  finish<T>,
+                                  widen<T>,
+                                  rms_norm<T>,
+                                  turn_halves<T>,
+                                  turn_adjacent<T>,
+                                  {gated<T, Activation::kSilu>, gated<T, Activation::kGeluTanh>,
+                                   gated<T, Activation::kClampedSwiglu>}};
 
-constexpr LaneKernels kKernels{kTyped<float>, kTyped<F16>, kTyped<Bf16>, merge, add, exp_all};
+constexpr LaneKernels kKernels{kTyped<float>, kTyped<F16>, kTyped<Bf16>, merge,
+                               add,           scale,       exp_all};

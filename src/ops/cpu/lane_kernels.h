@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ops/cpu/path.h"
+#include "strake/ops/activation.h"
 #include "strake/tensor/dtype.h"
 
 namespace strake::cpu {
@@ -15,20 +16,22 @@ namespace strake::cpu {
 inline constexpr int64_t kKeyChunk = 256;
 inline constexpr int kQueryRows = 64;  // that one call takes, at most
 
-// One key-value head of a cache.
+// One key-value head of a cache, from position `first` on.
 struct CachedHead {
   const void* keys;    // [positions, width]
-  const void* values;  // [positions, value_width]
+  const void* values;  // [positions, value_stride], of which the first value_width count
+  int64_t first;
   int64_t width;
   int64_t value_width;
-  float scale;
+  int64_t value_stride;
 };
 
-// One query row [width] and the positions [begin, end) that it sees.
+// One query row [width], the positions [begin, end) that it sees, and the scale of its scores.
 struct QueryRow {
   const void* query;
   int64_t begin;
   int64_t end;
+  float scale;
 };
 
 // What a row's softmax knows of some positions, as floats: the largest score, the sum of
@@ -56,7 +59,8 @@ struct TypedLaneKernels {
   // Turns pairs of x [2 * pairs] by angles of these cosines and sines.
   void (*turn_halves)(void* x, int64_t pairs, const float* cosines, const float* sines);
   void (*turn_adjacent)(void* x, int64_t pairs, const float* cosines, const float* sines);
-  void (*swiglu)(const void* gate, const void* up, int64_t count, void* out);
+  // By Activation.
+  void (*gated[3])(const void* gate, const void* up, int64_t count, void* out);
 };
 
 struct LaneKernels {
@@ -65,6 +69,7 @@ struct LaneKernels {
   // the lowest float.
   void (*merge)(const float* part, int64_t value_width, float* sums);
   void (*add)(const float* x, const float* y, int64_t count, float* out);
+  void (*scale)(const float* x, float factor, int64_t count, float* out);
   // exp(x) for x <= 0; 0 below the smallest normal number.
   void (*exp_nonpositive)(const float* x, int64_t count, float* out);
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "strake/ops/backend.h"
+#include "strake/ops/sum_tree.h"
 
 namespace strake::cpu {
 

@@ -74,4 +74,15 @@ Tensor CpuBackend::do_add(const Tensor& x, const Tensor& y) {
   return result;
 }
 
+Tensor CpuBackend::do_scale(const Tensor& x, float factor) {
+  Tensor result = Tensor::empty(DType::kF32, x.shape());
+  const LaneKernels& kernels = lane_kernels(path_);
+  const float* const in = x.data<float>().data();
+  float* const out = result.mutable_data<float>().data();
+  pool_.for_ranges(x.elements(), [&](int64_t begin, int64_t end) {
+    kernels.scale(in + begin, factor, end - begin, out + begin);
+  });
+  return result;
+}
+
 }  // namespace strake::cpu

@@ -1,0 +1,25 @@
+// Fields of config.json that many architectures share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "nn/attention.h"
+
+namespace strake {
+
+// Throws Error(kUnsupported) where `field` is there and not `expected`.
+void require_text(const ModelConfig& config, std::string_view field, std::string_view expected);
+
+// Heads, their width, attention_bias for all four projections, and the rope.
+AttentionConfig read_attention(const ModelConfig& config, double default_theta);
+
+// Each layer's window: sliding_window, where there is one, for the layers that layer_types calls
+// sliding_attention, or, without that list, those that `slides` names. Throws
+// Error(kUnsupported) for other types.
+std::vector<std::optional<int64_t>> read_windows(const ModelConfig& config, int64_t layers,
+                                                 const std::function<bool(int64_t)>& slides);
+
+}  // namespace strake

@@ -1,0 +1,51 @@
+#include "models/model.h"
+
+#include <vector>
+
+#include "base/fail.h"
+
+namespace strake {
+namespace {
+
+void check_steps(std::span<const SequenceStep> steps) {
+  for (const SequenceStep& step : steps) {
+    const SequenceCache& cache = *step.cache;
+    if (std::ssize(step.tokens) > cache.capacity() - cache.length())
+      fail(ErrorKind::kUsage, "forward: positions below {} expected, found {} rows from {} on",
+           cache.capacity(), step.tokens.size(), cache.length());
+    if (step.tokens.empty()) fail(ErrorKind::kUsage, "forward: a sequence without tokens");
+  }
+}
+
+// The last row of each sequence.
+Tensor last_rows(const Tensor& x, std::span<const SequenceStep> steps) {
+  std::vector<Tensor> rows;
+  int64_t end = 0;
+  for (const SequenceStep& step : steps) {
+    end += std::ssize(step.tokens);
+    rows.push_back(x.slice(0, end - 1, end));
+  }
+  return rows.size() == 1 ? rows.front() : concatenate(rows, 0);
+}
+
+}  // namespace
+
+Tensor Model::forward(Context& context, std::span<const SequenceStep> steps, LogitRows rows) const {
+  if (steps.empty()) fail(ErrorKind::kUsage, "forward: no sequence");
+  check_steps(steps);
+  std::vector<int32_t> tokens;
+  for (const SequenceStep& step : steps)
+    tokens.insert(tokens.end(), step.tokens.begin(), step.tokens.end());
+  Tensor x = run(context, tokens, steps);
+  for (const SequenceStep& step : steps) step.cache->advance(std::ssize(step.tokens));
+  if (rows == LogitRows::kLast) x = last_rows(x, steps);
+  return logits(context, x);
+}
+
+Tensor Model::forward(Context& context, std::span<const int32_t> tokens, SequenceCache& cache,
+                      LogitRows rows) const {
+  const SequenceStep step{tokens, &cache};
+  return forward(context, std::span(&step, 1), rows);
+}
+
+}  // namespace strake

@@ -1,0 +1,53 @@
+#include "strake/ops/cache_rows.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/fail.h"
+
+namespace strake {
+namespace {
+
+QuantizedMatrix make_quantized(const CacheStorage& storage, const Shape& shape, Device device) {
+  const Format format = *storage.format;
+  if (shape[2] % format.group_size() != 0)
+    fail(ErrorKind::kUsage, "a cache in {}: rows of {} elements are not whole groups",
+         format.to_string(), shape[2]);
+  const Shape groups = shape.with(2, shape[2] / format.group_size());
+  const DType scale = format.has_biases() ? storage.dtype : DType::kU8;
+  QuantizedParts parts{Tensor::empty(DType::kU32, shape.with(2, format.words(shape[2])), device),
+                       Tensor::empty(scale, groups, device)};
+  if (format.has_biases()) parts.biases = Tensor::empty(scale, groups, device);
+  return QuantizedMatrix::make("cache", format, std::move(parts));
+}
+
+}  // namespace
+
+CacheRows::CacheRows(Weight rows, DType dtype, std::optional<int64_t> window)
+    : rows_(std::move(rows)), dtype_(dtype), window_(window) {
+  if (shape().rank() != 3)
+    fail(ErrorKind::kUsage, "a cache [heads, slots, width] expected, found {}",
+         shape().to_string());
+}
+
+CacheRows::CacheRows(Tensor dense) : CacheRows(Weight(dense), dense.dtype(), std::nullopt) {}
+
+CacheRows CacheRows::make(const CacheStorage& storage, const Shape& shape,
+                          std::optional<int64_t> window, Device device) {
+  Shape kept = shape;
+  if (window) {
+    const int64_t ring = (*window + kRingUnit - 1) / kRingUnit * kRingUnit + kRingUnit;
+    if (ring < shape[1])
+      kept = shape.with(1, ring);
+    else
+      window.reset();
+  }
+  if (!storage.format) return {Tensor::empty(storage.dtype, kept, device), storage.dtype, window};
+  return {make_quantized(storage, kept, device), storage.dtype, window};
+}
+
+bool CacheRows::holds(int64_t length, int64_t written) const {
+  return !is_ring() || std::max<int64_t>(0, length - *window_ + 1) >= written - shape()[1];
+}
+
+}  // namespace strake
