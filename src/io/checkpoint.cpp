@@ -34,8 +34,10 @@ std::optional<Format> Checkpoint::format(const std::string& module, int64_t inpu
   if (const auto latent = latent_module(module))
     return head_projection_format(module, *latent, inputs);
   modules_.insert(module);
-  const auto format =
-      quantization().format_of(module, has(module + ".scales") || has(module + ".weight_packed"));
+  const auto form = expert_form(module);
+  const auto format = quantization().format_of(
+      module, form ? has_scales(*form)
+                   : has(module + ".scales") || has(module + ".weight_packed"));
   if (format && inputs % format->group_size() != 0)
     fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
          module, format->to_string(), inputs);
@@ -57,6 +59,14 @@ void Checkpoint::expect_shape(const std::string& name, const Shape& expected) co
          found.to_string());
 }
 
+void Checkpoint::expect_floating(const std::string& name, const Shape& expected) {
+  const TensorEntry& entry = use(name);
+  expect_shape(name, expected);
+  if (!entry.dtype || !is_floating(*entry.dtype))
+    fail(ErrorKind::kCheckpoint, "{}: F32, F16 or BF16 expected, found {}", name,
+         entry.stored_dtype);
+}
+
 Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) {
   const TensorEntry& entry = use(name);
   if (!entry.dtype)
@@ -73,16 +83,17 @@ Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) 
 
 Tensor Checkpoint::tensor(const std::string& name, const Shape& shape,
                           const std::optional<Cut>& cut) {
-  const TensorEntry& entry = use(name);
-  expect_shape(name, shape);
-  if (!entry.dtype || !is_floating(*entry.dtype))
-    fail(ErrorKind::kCheckpoint, "{}: F32, F16 or BF16 expected, found {}", name,
-         entry.stored_dtype);
+  constexpr std::string_view kBias = ".bias";
+  if (name.ends_with(kBias) && !has(name))
+    if (const auto form = expert_form(name.substr(0, name.size() - kBias.size())))
+      return expert_bias(*form, shape, cut);
+  expect_floating(name, shape);
   return read(name, cut);
 }
 
 Weight Checkpoint::weight(const std::string& module, const Shape& shape,
                           const std::optional<Cut>& cut) {
+  if (const auto form = expert_form(module)) return experts(module, *form, shape, cut);
   if (latent_module(module)) return head_projection(module, shape, cut);
   if (has(module + ".weight_scale_inv")) return block_fp8(module, shape, cut);
   if (has(module + ".weight_packed")) return packed(module, shape, cut);

@@ -216,6 +216,10 @@ QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
 
 void QuantizationConfig::parse_method(const ModelConfig& object) {
   const std::string method = object.text("quant_method");
+  if (method == "mxfp4") {
+    global_ = Format::parse("mxfp4");
+    return;
+  }
   if (method == "fp8") {
     const Json blocks = object.json().value("weight_block_size", Json());
     if (!blocks.is_array() || blocks.size() != 2 || !std::ranges::all_of(blocks, is_extent))

@@ -56,10 +56,10 @@ class ModelConfig {
 // module path, by MLX's rules.
 class QuantizationConfig {
  public:
-  // Of other tools' methods (`quant_method`) it knows fp8 in blocks, and compressed-tensors' packed
-  // four-bit weights, which are affine. Throws Error(kCheckpoint) on illegal formats, unknown modes
-  // and fields, and where `quantization` and `quantization_config` contradict each other;
-  // Error(kUnsupported) for other methods.
+  // Of other tools' methods (`quant_method`) it knows gpt-oss's mxfp4, fp8 in blocks, and
+  // compressed-tensors' packed four-bit weights, which are affine. Throws Error(kCheckpoint) on
+  // illegal formats, unknown modes and fields, and where `quantization` and `quantization_config`
+  // contradict each other; Error(kUnsupported) for other methods.
   static QuantizationConfig parse(const ModelConfig& config);
 
   // How the module's weight is stored, given whether the checkpoint has `<module>.scales`: the

@@ -19,6 +19,7 @@ namespace strake {
 struct Cut {
   int axis;
   std::vector<Range> ranges;
+  friend bool operator==(const Cut&, const Cut&) = default;
 };
 
 // Tensors are asked for by name with the shape that the model expects of the whole; what is

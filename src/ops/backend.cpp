@@ -116,13 +116,24 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
   check_selected(q, view);
 }
 
-void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
-                   const PartialSums& sums) {
+void check_indices(std::string_view op, std::string_view name, std::span<const int32_t> indices,
+                   int64_t limit) {
+  for (const int32_t index : indices)
+    expect(index >= 0 && index < limit, op, fmt::format("{} below {}", name, limit),
+           std::to_string(index));
+}
+
+void check_operands(std::string_view op, const Tensor& x, const Weight& w, int weight_rank) {
   expect(is_floating(x.dtype()) && x.shape().rank() == 2, op, "floating x [rows, in]", text(x));
   expect(w.shape().rank() == weight_rank, op, fmt::format("a weight with {} axes", weight_rank),
          w.shape().to_string());
   expect(w.shape()[-1] == x.shape()[1], op,
          fmt::format("a weight of {} inputs, as x has", x.shape()[1]), w.shape().to_string());
+}
+
+void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
+                   const PartialSums& sums) {
+  check_operands(op, x, w, weight_rank);
   const int64_t summed = columns(op, sums);
   expect(summed == x.shape()[1], op, fmt::format("sums over {} inputs, as x has", x.shape()[1]),
          std::to_string(summed));
@@ -148,13 +159,29 @@ Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndi
   check_product("gather_matmul", x, w, 3, sums);
   expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul", "as many lhs as rhs indices",
          fmt::format("{} and {}", indices.lhs.size(), indices.rhs.size()));
-  for (const int32_t row : indices.lhs)
-    expect(row >= 0 && row < x.shape()[0], "gather_matmul",
-           fmt::format("lhs indices below {}", x.shape()[0]), std::to_string(row));
-  for (const int32_t expert : indices.rhs)
-    expect(expert >= 0 && expert < w.shape()[0], "gather_matmul",
-           fmt::format("rhs indices below {}", w.shape()[0]), std::to_string(expert));
+  check_indices("gather_matmul", "lhs indices", indices.lhs, x.shape()[0]);
+  check_indices("gather_matmul", "rhs indices", indices.rhs, w.shape()[0]);
   return do_gather_matmul(x, w, indices, sums);
+}
+
+Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                           const PartialSums& sums) {
+  check_operands("mix_matmul", x, w, 3);
+  const bool inputs = mixture.axis == Mixture::Axis::kInputs;
+  const int64_t summed = columns("mix_matmul", sums);
+  expect(
+      summed == (inputs ? w.shape()[2] : w.shape()[0]), "mix_matmul",
+      fmt::format("sums over the {} of {}", inputs ? "inputs" : "experts", w.shape().to_string()),
+      std::to_string(summed));
+  const auto rows = static_cast<size_t>(x.shape()[0]);
+  expect(mixture.experts.size() == rows && mixture.tokens.size() == rows &&
+             mixture.weights.size() == rows,
+         "mix_matmul", fmt::format("experts, tokens and weights of {} rows", rows),
+         fmt::format("{}, {} and {}", mixture.experts.size(), mixture.tokens.size(),
+                     mixture.weights.size()));
+  check_indices("mix_matmul", "experts", mixture.experts, w.shape()[0]);
+  check_indices("mix_matmul", "tokens", mixture.tokens, mixture.count);
+  return do_mix_matmul(x, w, mixture, sums);
 }
 
 Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {

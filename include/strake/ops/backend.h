@@ -32,6 +32,18 @@ struct GatherIndices {
   std::span<const int32_t> rhs;
 };
 
+// A sum of experts for each token: weights[i] times the product of row i with matrix experts[i] is
+// added to result row tokens[i].
+struct Mixture {
+  // What ranks divide, and the tree spans: the inputs of each matrix, or the matrices.
+  enum class Axis { kInputs, kExperts };
+  std::span<const int32_t> experts;
+  std::span<const int32_t> tokens;
+  std::span<const float> weights;
+  int64_t count;  // of tokens
+  Axis axis = Axis::kInputs;
+};
+
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
@@ -94,6 +106,11 @@ class Backend {
   // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const PartialSums& sums);
+  // x [rows, K], w [E, N, K] -> float32 [nodes, tokens, N]. Each leaf of the tree is summed over a
+  // token's experts first, in ascending order of experts, and the leaves' sums combine: with either
+  // axis the result has the same bits however its elements are divided. Indices are checked.
+  Tensor mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                    const PartialSums& sums);
   // pieces float32 [nodes, ...], the sums of `sums.nodes` (any cover of the whole tree) -> [...].
   Tensor finish_sums(const Tensor& pieces, const PartialSums& sums);
 
@@ -132,6 +149,8 @@ class Backend {
   virtual Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) = 0;
   virtual Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                   const PartialSums& sums) = 0;
+  virtual Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                               const PartialSums& sums) = 0;
   virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;

@@ -1,6 +1,7 @@
 // The CPU backend: a team of threads and the kernels of one instruction path.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ops/cpu/activations.h"
@@ -32,6 +33,8 @@ class CpuBackend final : public Backend {
   Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
+  Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                       const PartialSums& sums) override;
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
@@ -46,12 +49,19 @@ class CpuBackend final : public Backend {
   Tensor do_add(const Tensor& x, const Tensor& y) override;
   Tensor do_scale(const Tensor& x, float factor) override;
 
+  // Empty targets_ for a stack of so many matrices.
+  void clear_targets(int64_t matrices);
+  // The products that targets_ ask for: a matrix multiplies all of its rows at once.
+  std::span<const MatrixProduct> assign_products(const Tensor& x, const ProductKernels& kernels,
+                                                 const BlockLayout& layout);
+
   ThreadPool pool_;
   Path path_;
   // What a product works with, in memory that the next one takes over.
   SumSchedule schedule_;
   std::vector<std::vector<RowTarget>> targets_;  // of each matrix
   std::vector<MatrixProduct> products_;
+  SumSchedule leaves_;  // of a mixture's products, each leaf by itself
 };
 
 }  // namespace strake::cpu
