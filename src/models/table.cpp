@@ -4,12 +4,17 @@
 
 #include "base/fail.h"
 #include "models/gemma3_text.h"
+#include "models/glm4_moe.h"
+#include "models/gpt_oss.h"
 #include "models/llama.h"
+#include "models/minimax_m2.h"
 #include "models/ministral3.h"
 #include "models/mistral.h"
+#include "models/mixtral.h"
 #include "models/model.h"
 #include "models/qwen2.h"
 #include "models/qwen3.h"
+#include "models/qwen3_moe.h"
 #include "models/smollm3.h"
 
 namespace strake {
@@ -23,6 +28,11 @@ constexpr ModelEntry kModels[] = {
     {"qwen3", make_qwen3},
     {"smollm3", make_smollm3},
     {"gemma3_text", make_gemma3_text},
+    {"qwen3_moe", make_qwen3_moe},
+    {"mixtral", make_mixtral},
+    {"gpt_oss", make_gpt_oss},
+    {"glm4_moe", make_glm4_moe},
+    {"minimax_m2", make_minimax_m2},
 };
 
 }  // namespace
