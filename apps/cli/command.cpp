@@ -12,6 +12,20 @@
 
 namespace strake::cli {
 namespace fs = std::filesystem;
+namespace {
+
+// Heads are whole groups of so many elements, but for the smallest.
+constexpr int kCacheGroup = 32;
+
+std::vector<std::string> cache_modes() {
+  std::vector<std::string> modes;
+  for (const Format format : Format::all())
+    if (format.bits() == 8 && format.group_size() == kCacheGroup)
+      modes.emplace_back(format.mode_name());
+  return modes;
+}
+
+}  // namespace
 
 Division RunOptions::division(int group_size) const {
   if (share.empty()) return {Shares::equal(group_size), experts};
@@ -27,6 +41,7 @@ SessionOptions RunOptions::session() const {
   if (placement == "auto") session.placement = PlacementPolicy::kAuto;
   if (activations == "float32") session.activations = DType::kF32;
   if (activations == "bfloat16") session.activations = DType::kBF16;
+  if (!kv_cache.empty()) session.kv_cache = Format::parse(kv_cache, 8, kCacheGroup);
   return session;
 }
 
@@ -88,6 +103,11 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "checkpoints)")
       ->check(CLI::IsMember({"auto", "bfloat16", "float32"}))
       ->capture_default_str();
+  command
+      .add_option("--kv-cache", options.kv_cache,
+                  "Keep keys and values in 8 bits, in this mode (default: as activations)")
+      ->type_name("MODE")
+      ->check(CLI::IsMember(cache_modes()));
   command
       .add_option("--deadline", options.deadline_seconds,
                   "Seconds after which a silent rank ends the run")

@@ -31,6 +31,7 @@ struct RunOptions {
   std::string path;  // empty: the fastest that all ranks have
   std::string placement = "auto";
   std::string activations = "auto";
+  std::string kv_cache;  // a mode of 8 bits; empty: as activations
   double deadline_seconds = 30;
   bool json = false;
   LaunchOptions launch;
@@ -70,5 +71,6 @@ void add_import(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_models(CLI::App& app, Action& action);
 
 }  // namespace strake::cli

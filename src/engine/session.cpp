@@ -35,6 +35,7 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
       context_{*backend_, group,
                options.activations.value_or(source_->quantization().global() ? DType::kBF16
                                                                              : DType::kF32)},
+      kv_cache_(options.kv_cache),
       bytes_per_rank_(static_cast<size_t>(group.size())) {
   if (division.shares.ranks() != group.size())
     fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),

@@ -21,18 +21,18 @@ namespace strake {
 namespace {
 
 constexpr ModelEntry kModels[] = {
-    {"llama", make_llama},
-    {"mistral", make_mistral},
-    {"ministral3", make_ministral3},
-    {"qwen2", make_qwen2},
-    {"qwen3", make_qwen3},
-    {"smollm3", make_smollm3},
-    {"gemma3_text", make_gemma3_text},
-    {"qwen3_moe", make_qwen3_moe},
-    {"mixtral", make_mixtral},
-    {"gpt_oss", make_gpt_oss},
-    {"glm4_moe", make_glm4_moe},
-    {"minimax_m2", make_minimax_m2},
+    {"llama", make_llama, "Llama 2 to 3.3, SmolLM2 and others of its shape"},
+    {"mistral", make_mistral, "Mistral 7B, Nemo, Small"},
+    {"ministral3", make_ministral3, "Ministral 3"},
+    {"qwen2", make_qwen2, "Qwen2, Qwen2.5"},
+    {"qwen3", make_qwen3, "Qwen3, the dense ones"},
+    {"smollm3", make_smollm3, "SmolLM3"},
+    {"gemma3_text", make_gemma3_text, "Gemma 3, its text model"},
+    {"qwen3_moe", make_qwen3_moe, "Qwen3, those with experts"},
+    {"mixtral", make_mixtral, "Mixtral 8x7B, 8x22B"},
+    {"gpt_oss", make_gpt_oss, "gpt-oss 20B, 120B"},
+    {"glm4_moe", make_glm4_moe, "GLM-4.5 to 4.7"},
+    {"minimax_m2", make_minimax_m2, "MiniMax-M2, M2.1"},
 };
 
 }  // namespace
