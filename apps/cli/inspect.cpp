@@ -17,36 +17,29 @@ struct InspectOptions {
   std::filesystem::path model;
   int ranks = 0;
   std::string share;
+  ExpertDivision experts = ExpertDivision::kSplit;
   bool json = false;
 };
 
-const char* axis_name(Sharding sharding) {
-  switch (sharding) {
-    case Sharding::kNone:
-      return "whole";
-    case Sharding::kAllToSharded:
-      return "rows";
-    case Sharding::kShardedToAll:
-      return "columns";
-  }
-  return "";
+// What ranks have parts of.
+const char* axis_name(const LoadedModule& module) {
+  if (!module.partition) return "whole";
+  const int from_end = module.shape.rank() - module.axis;
+  if (module.shape.rank() == 1 || from_end == 2) return "rows";
+  return from_end == 1 ? "columns" : "matrices";
 }
 
-std::string format_name(const LoadedModule& module, const Checkpoint& checkpoint) {
-  if (module.format) return module.format->to_string();
-  const auto& tensors = checkpoint.weights().tensors();
-  const auto lone = tensors.find(module.path);
-  return (lone != tensors.end() ? lone : tensors.find(module.path + ".weight"))
-      ->second.stored_dtype;
+std::string format_name(const LoadedModule& module) {
+  return module.format ? module.format->to_string() : std::string(to_string(module.dtype));
 }
 
 // What a rank holds: "rows [0, 384)", "whole".
 std::string held(const LoadedModule& module, int rank) {
   if (!module.partition) return "whole";
-  return fmt::format("{} {}", axis_name(module.sharding), module.partition->to_string(rank));
+  return fmt::format("{} {}", axis_name(module), module.partition->to_string(rank));
 }
 
-Json to_json(const PlannedModule& planned, const Checkpoint& checkpoint) {
+Json to_json(const PlannedModule& planned) {
   const LoadedModule& module = planned.module;
   Json ranks = Json::array();
   for (size_t rank = 0; rank < planned.bytes.size(); ++rank) {
@@ -59,8 +52,8 @@ Json to_json(const PlannedModule& planned, const Checkpoint& checkpoint) {
   const auto extents = module.shape.extents();
   return {{"module", module.path},
           {"shape", std::vector<int64_t>(extents.begin(), extents.end())},
-          {"format", format_name(module, checkpoint)},
-          {"divided", axis_name(module.partition ? module.sharding : Sharding::kNone)},
+          {"format", format_name(module)},
+          {"divided", axis_name(module)},
           {"unit", module.partition ? module.partition->unit() : 0},
           {"uneven", unevenness(module)},
           {"ranks", ranks}};
@@ -72,13 +65,12 @@ int inspect(const InspectOptions& options) {
   if (options.ranks != 0 && options.ranks != shares.ranks())
     fail(ErrorKind::kUsage, "--share: {} weights expected, one for each rank, found {}",
          options.ranks, shares.ranks());
-  const Plan plan = make_plan(options.model, shares);
+  const Plan plan = make_plan(options.model, {shares, options.experts});
   const Checkpoint checkpoint = Checkpoint::open(options.model, Device::meta());
   const auto totals = plan.bytes_per_rank();
   if (options.json) {
     Json modules = Json::array();
-    for (const PlannedModule& planned : plan.modules)
-      modules.push_back(to_json(planned, checkpoint));
+    for (const PlannedModule& planned : plan.modules) modules.push_back(to_json(planned));
     print_json({{"model_type", checkpoint.config().text("model_type")},
                 {"ranks", shares.ranks()},
                 {"bytes_per_rank", totals},
@@ -95,7 +87,7 @@ int inspect(const InspectOptions& options) {
   for (const PlannedModule& planned : plan.modules) {
     const LoadedModule& module = planned.module;
     fmt::print("{:<{}}  {:<14} {}\n", module.path, width, module.shape.to_string(),
-               format_name(module, checkpoint));
+               format_name(module));
     if (shares.ranks() > 1 && module.partition)
       for (int rank = 0; rank < shares.ranks(); ++rank)
         fmt::print("  rank {:<2} {:<24} {}\n", rank, held(module, rank),
@@ -125,6 +117,7 @@ void add_inspect(CLI::App& app, Action& action) {
   command->add_option("--ranks", options->ranks, "Ranks, 1 to 16 (default: 1)")->type_name("N");
   command->add_option("--share", options->share, "Weight of each rank, as 2,1")
       ->type_name("W,W,...");
+  add_experts_option(*command, options->experts);
   command->callback(
       [options, &action] { action = [options](const Arguments&) { return inspect(*options); }; });
 }

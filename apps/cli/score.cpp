@@ -51,7 +51,7 @@ void write_logits(const std::filesystem::path& path, const Tensor& logits) {
 }
 
 void score_on_rank(const ScoreOptions& options, Group& group) {
-  Session session(group, options.run.shares(group.size()), options.run.session());
+  Session session(group, options.run.division(group.size()), options.run.session());
   const auto tokens = tokens_to_score(options);
   std::optional<Tensor> logits;
   SequenceCache cache = session.make_cache(std::ssize(tokens));

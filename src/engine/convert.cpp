@@ -10,6 +10,7 @@
 #include "io/safetensors_writer.h"
 #include "models/model.h"
 #include "quant/quantization_error.h"
+#include "quant/stack_builder.h"
 #include "strake/base/thread_pool.h"
 
 namespace strake {
@@ -18,35 +19,50 @@ namespace {
 
 // One module with a quantized form: how it is stored and how it will be.
 struct Module {
+  ModuleKind kind;
   Shape shape;
   std::optional<Format> from;
   std::optional<Format> to;
   DType dense;  // of its values where they are not quantized
 };
 
-// The modules that can be quantized, by path, as the model itself names them.
-std::map<std::string, Module> find_modules(Checkpoint& checkpoint) {
+// What the model reads, under MLX's names.
+struct Contents {
+  std::map<std::string, Module> modules;     // that can be quantized, by path
+  std::map<std::string, TensorSpec> others;  // tensors that stay as they are, by name
+};
+
+Contents find_contents(Checkpoint& checkpoint) {
   const LayerLoader loader(checkpoint, Shares::equal(1), 0);
   load_model(checkpoint, loader);
-  std::map<std::string, Module> modules;
+  Contents contents;
+  const auto add_other = [&](const std::string& name, const Shape& shape, DType dtype) {
+    contents.others.emplace(name, TensorSpec{name, dtype, shape});
+  };
   for (const LoadedModule& module : loader.modules()) {
-    if (module.kind == ModuleKind::kOther) continue;
-    const auto& tensors = checkpoint.weights().tensors();
-    // Affine scales have the dtype of the values that they were made of; MLX takes bfloat16 for
-    // the other modes.
-    DType dense = DType::kBF16;
-    if (!module.format) dense = *tensors.at(module.path + ".weight").dtype;
-    if (module.format && module.format->has_biases())
-      dense = *tensors.at(module.path + ".scales").dtype;
-    modules.emplace(module.path, Module{module.shape, module.format, std::nullopt, dense});
+    if (module.kind == ModuleKind::kOther) {
+      add_other(module.path, module.shape, module.dtype);
+      continue;
+    }
+    contents.modules.emplace(
+        module.path, Module{module.kind, module.shape, module.format, std::nullopt, module.dtype});
+    if (module.bias == Bias::kNone) continue;
+    const auto extents = module.shape.extents();
+    const Shape shape(std::vector<int64_t>(extents.begin(), extents.end() - 1));
+    const std::string name = module.path + ".bias";
+    add_other(name, shape, checkpoint.tensor(name, shape).dtype());
   }
-  return modules;
+  return contents;
 }
+
+// Few weights that decide much keep eight bits whatever the format, as in MLX's checkpoints.
+Format router_format() { return Format::parse("affine", 8, 64); }
 
 void choose_formats(std::map<std::string, Module>& modules, const ConvertOptions& options) {
   std::vector<bool> matched(options.rules.size());
   for (auto& [path, module] : modules) {
     std::optional<Format> format = options.format;
+    if (format && module.kind == ModuleKind::kRouter) format = router_format();
     for (size_t i = 0; i < options.rules.size(); ++i) {
       if (::fnmatch(options.rules[i].pattern.c_str(), path.c_str(), 0) != 0) continue;
       matched[i] = true;
@@ -61,26 +77,13 @@ void choose_formats(std::map<std::string, Module>& modules, const ConvertOptions
            options.rules[i].pattern);
 }
 
-std::vector<TensorSpec> planned_tensors(const Checkpoint& checkpoint,
-                                        const std::map<std::string, Module>& modules) {
-  std::vector<TensorSpec> specs;
-  const auto module_of = [&](const std::string& name) -> std::pair<std::string, std::string> {
-    const size_t dot = name.rfind('.');
-    return dot == std::string::npos ? std::pair{name, std::string()}
-                                    : std::pair{name.substr(0, dot), name.substr(dot + 1)};
-  };
-  for (const auto& [name, entry] : checkpoint.weights().tensors()) {
-    const auto [path, part] = module_of(name);
-    const auto at = modules.find(path);
-    if (at == modules.end() || part == "bias") {
-      if (!entry.dtype)
-        fail(ErrorKind::kUnsupported, "{}: element type {} is not supported", name,
-             entry.stored_dtype);
-      specs.push_back({name, *entry.dtype, entry.shape});
-      continue;
-    }
-    if (part != "weight") continue;
-    const Module& module = at->second;
+// In the order of their names, a module's parts one after the other.
+std::vector<TensorSpec> planned_tensors(const Contents& contents) {
+  std::map<std::string, std::vector<TensorSpec>> by_name;
+  for (const auto& [name, spec] : contents.others) by_name[name] = {spec};
+  for (const auto& [path, module] : contents.modules) {
+    const std::string name = path + ".weight";
+    auto& specs = by_name[name];
     if (!module.to) {
       specs.push_back({name, module.dense, module.shape});
       continue;
@@ -91,7 +94,21 @@ std::vector<TensorSpec> planned_tensors(const Checkpoint& checkpoint,
     specs.push_back({path + ".scales", scales, groups});
     if (module.to->has_biases()) specs.push_back({path + ".biases", scales, groups});
   }
-  return specs;
+  std::vector<TensorSpec> all;
+  for (const auto& [name, specs] : by_name) all.insert(all.end(), specs.begin(), specs.end());
+  return all;
+}
+
+// The only matrix of a stack.
+Weight matrix_of(const Weight& stack) {
+  const auto flat = [&](const Tensor& part) {
+    return part.reshape({part.shape()[1], part.shape()[2]});
+  };
+  if (stack.dense() != nullptr) return flat(*stack.dense());
+  const QuantizedMatrix& matrix = *stack.quantized();
+  QuantizedParts parts{flat(matrix.codes()), flat(matrix.scales())};
+  if (matrix.biases()) parts.biases = flat(*matrix.biases());
+  return QuantizedMatrix::make("matrix", matrix.format(), std::move(parts));
 }
 
 // Rows are independent: each thread quantizes its own.
@@ -147,64 +164,106 @@ void copy_other_files(const fs::path& from, const fs::path& to) {
   }
 }
 
+// Converts one module after the other, a stack's matrices one by one.
+class Converter {
+ public:
+  Converter(Checkpoint& source, SafetensorsShardWriter& writer, const ConvertOptions& options)
+      : source_(source), writer_(writer), encoder_(options.encoder), pool_(options.threads) {}
+
+  ConvertedModule convert(const std::string& path, const Module& module) {
+    ConvertedModule done{path, module.to, module.shape.elements(), 0, 0};
+    const Weight weight = module.shape.rank() == 2
+                              ? converted(path, module, source_.weight(path, module.shape), done)
+                              : converted_stack(path, module, done);
+    if (weight.dense() != nullptr) {
+      writer_.write(path + ".weight", *weight.dense());
+      return done;
+    }
+    const QuantizedMatrix& matrix = *weight.quantized();
+    writer_.write(path + ".weight", matrix.codes());
+    writer_.write(path + ".scales", matrix.scales());
+    if (matrix.biases()) writer_.write(path + ".biases", *matrix.biases());
+    return done;
+  }
+
+ private:
+  Weight converted_stack(const std::string& path, const Module& module, ConvertedModule& done) {
+    StackBuilder stack(path, module.shape[0], module.shape[1]);
+    for (int64_t i = 0; i < module.shape[0]; ++i)
+      stack.add(converted(
+          path, module, matrix_of(source_.weight(path, module.shape, Cut{0, {{i, i + 1}}})), done));
+    return std::move(stack).finish();
+  }
+
+  Weight converted(const std::string& path, const Module& module, const Weight& weight,
+                   ConvertedModule& done) {
+    const Tensor values =
+        weight.dense() != nullptr ? *weight.dense() : dequantize(*weight.quantized(), module.dense);
+    if (!module.to) return values;
+    // Codes that already are in the format asked for stay as they are.
+    if (module.from == module.to) {
+      add_error(values, *weight.quantized(), done);
+      return weight;
+    }
+    try {
+      const QuantizedMatrix matrix = quantize_rows(values, *module.to, encoder_, pool_);
+      add_error(values, matrix, done);
+      return matrix;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUsage) throw;
+      fail(ErrorKind::kCheckpoint, "{}.weight: {}", path, error.what());
+    }
+  }
+
+  static void add_error(const Tensor& values, const QuantizedMatrix& matrix,
+                        ConvertedModule& done) {
+    const QuantizationError error = quantization_error(values, matrix);
+    const double squared_error = error.mean_squared * static_cast<double>(values.elements());
+    done.squared_error += squared_error;
+    if (error.relative > 0) done.squared += squared_error / error.relative;
+  }
+
+  Checkpoint& source_;
+  SafetensorsShardWriter& writer_;
+  Encoder encoder_;
+  ThreadPool pool_;
+};
+
 }  // namespace
 
 ConvertReport convert_checkpoint(const fs::path& from, const fs::path& to,
                                  const ConvertOptions& options) {
   Checkpoint plan = Checkpoint::open(from, Device::meta());
-  auto modules = find_modules(plan);
-  choose_formats(modules, options);
-  const std::vector<TensorSpec> specs = planned_tensors(plan, modules);
+  Contents contents = find_contents(plan);
+  choose_formats(contents.modules, options);
+  const std::vector<TensorSpec> specs = planned_tensors(contents);
 
   PendingDirectory pending(to);
   Checkpoint source = Checkpoint::open(from);
   SafetensorsShardWriter writer(pending.path(), specs, {{"format", "mlx"}});
-  ThreadPool pool(options.threads);
+  Converter converter(source, writer, options);
   ConvertReport report;
   int64_t total = 0;
   int64_t parameters = 0;
   for (const auto& [name, entry] : plan.weights().tensors()) total += entry.nbytes();
   for (const TensorSpec& spec : specs) {
     const std::string path = spec.name.substr(0, spec.name.rfind('.'));
-    const auto at = modules.find(path);
-    const bool is_weight = at != modules.end() && spec.name == path + ".weight";
-    if (at != modules.end() && !is_weight && spec.name != path + ".bias") continue;  // with weight
-    if (options.progress) options.progress(source.bytes_read(), total, spec.name);
-    if (!is_weight) {
-      writer.write(spec.name, source.weights().read(spec.name));
+    const auto at = contents.modules.find(path);
+    const auto other = contents.others.find(spec.name);
+    const bool is_weight = at != contents.modules.end() && spec.name == path + ".weight";
+    if (!is_weight && other == contents.others.end()) continue;  // written with its weight
+    if (options.progress) options.progress(std::min(source.bytes_read(), total), total, spec.name);
+    if (is_weight) {
+      report.modules.push_back(converter.convert(path, at->second));
+      parameters += at->second.shape.elements();
+    } else {
+      writer.write(spec.name, source.tensor(spec.name, spec.shape));
       parameters += spec.shape.elements();
-      continue;
     }
-    const Module& module = at->second;
-    parameters += module.shape.elements();
-    const Weight weight = source.weight(path, module.shape);
-    const Tensor values =
-        weight.dense() != nullptr ? *weight.dense() : dequantize(*weight.quantized(), module.dense);
-    ConvertedModule& done =
-        report.modules.emplace_back(ConvertedModule{path, module.to, values.elements(), 0, 0});
-    if (!module.to) {
-      writer.write(spec.name, values);
-      continue;
-    }
-    std::optional<QuantizedMatrix> matrix;
-    try {
-      // Codes that already are in the format asked for stay as they are.
-      matrix = module.from == module.to ? *weight.quantized()
-                                        : quantize_rows(values, *module.to, options.encoder, pool);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::kUsage) throw;
-      fail(ErrorKind::kCheckpoint, "{}.weight: {}", path, error.what());
-    }
-    const QuantizationError error = quantization_error(values, *matrix);
-    done.squared_error = error.mean_squared * static_cast<double>(values.elements());
-    done.squared = error.relative > 0 ? done.squared_error / error.relative : 0;
-    writer.write(spec.name, matrix->codes());
-    writer.write(path + ".scales", matrix->scales());
-    if (matrix->biases()) writer.write(path + ".biases", *matrix->biases());
   }
   writer.finish(parameters);
   write_text_file(pending.path() / "config.json",
-                  dump_json(converted_config(plan, modules, options), 4) + "\n");
+                  dump_json(converted_config(plan, contents.modules, options), 4) + "\n");
   copy_other_files(from, pending.path());
   report.bytes_read = source.bytes_read();
   for (const TensorSpec& spec : specs) report.bytes_written += spec.nbytes();

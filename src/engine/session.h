@@ -34,9 +34,9 @@ class Session {
  public:
   // Reads this rank's part of the model; returns when all ranks have theirs. Throws what loading
   // throws, and Error(kUsage) when shares and group disagree.
-  Session(Group& group, const Shares& shares, const SessionOptions& options);
+  Session(Group& group, const Division& division, const SessionOptions& options);
   // Of a model that is no checkpoint: options.model has no meaning, and no token ends a text.
-  Session(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+  Session(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
           const SessionOptions& options);
 
   Context& context() { return context_; }

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <charconv>
 #include <utility>
 
 #include "base/fail.h"
@@ -30,8 +31,13 @@ Checkpoint::Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device 
     : ModelSource(std::move(config), device), weights_(std::move(weights)) {}
 
 std::optional<Format> Checkpoint::format(const std::string& module, int64_t inputs) {
+  if (const auto latent = latent_module(module))
+    return head_projection_format(module, *latent, inputs);
   modules_.insert(module);
-  const auto format = quantization().format_of(module, has(module + ".scales"));
+  const auto form = expert_form(module);
+  const auto format = quantization().format_of(
+      module, form ? has_scales(*form)
+                   : has(module + ".scales") || has(module + ".weight_packed"));
   if (format && inputs % format->group_size() != 0)
     fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
          module, format->to_string(), inputs);
@@ -53,6 +59,14 @@ void Checkpoint::expect_shape(const std::string& name, const Shape& expected) co
          found.to_string());
 }
 
+void Checkpoint::expect_floating(const std::string& name, const Shape& expected) {
+  const TensorEntry& entry = use(name);
+  expect_shape(name, expected);
+  if (!entry.dtype || !is_floating(*entry.dtype))
+    fail(ErrorKind::kCheckpoint, "{}: F32, F16 or BF16 expected, found {}", name,
+         entry.stored_dtype);
+}
+
 Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) {
   const TensorEntry& entry = use(name);
   if (!entry.dtype)
@@ -69,16 +83,20 @@ Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) 
 
 Tensor Checkpoint::tensor(const std::string& name, const Shape& shape,
                           const std::optional<Cut>& cut) {
-  const TensorEntry& entry = use(name);
-  expect_shape(name, shape);
-  if (!entry.dtype || !is_floating(*entry.dtype))
-    fail(ErrorKind::kCheckpoint, "{}: F32, F16 or BF16 expected, found {}", name,
-         entry.stored_dtype);
+  constexpr std::string_view kBias = ".bias";
+  if (name.ends_with(kBias) && !has(name))
+    if (const auto form = expert_form(name.substr(0, name.size() - kBias.size())))
+      return expert_bias(*form, shape, cut);
+  expect_floating(name, shape);
   return read(name, cut);
 }
 
 Weight Checkpoint::weight(const std::string& module, const Shape& shape,
                           const std::optional<Cut>& cut) {
+  if (const auto form = expert_form(module)) return experts(module, *form, shape, cut);
+  if (latent_module(module)) return head_projection(module, shape, cut);
+  if (has(module + ".weight_scale_inv")) return block_fp8(module, shape, cut);
+  if (has(module + ".weight_packed")) return packed(module, shape, cut);
   const std::string codes = module + ".weight";
   const std::string scales = module + ".scales";
   const std::string biases = module + ".biases";
@@ -112,16 +130,25 @@ Weight Checkpoint::weight(const std::string& module, const Shape& shape,
   return matrix;
 }
 
+bool Checkpoint::is_left_out(const std::string& name) const {
+  constexpr std::string_view kLayers = "model.layers.";
+  if (!layers_ || !name.starts_with(kLayers)) return false;
+  int64_t layer = 0;
+  const char* const end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data() + kLayers.size(), end, layer);
+  return error == std::errc() && rest != end && *rest == '.' && layer >= *layers_;
+}
+
 void Checkpoint::require_all_used() const {
   std::vector<std::string> unknown;
   for (const auto& [name, entry] : weights_.tensors())
-    if (!used_.contains(name)) unknown.push_back(name);
+    if (!used_.contains(name) && !is_left_out(name)) unknown.push_back(name);
   if (!unknown.empty())
     fail(ErrorKind::kCheckpoint, "{}: the model has no place for {} of its tensors: {}",
          path().string(), unknown.size(), shown(unknown));
   std::vector<std::string> strays;
   for (const auto& [module, format] : quantization().overrides())
-    if (!modules_.contains(module)) strays.push_back(module);
+    if (!modules_.contains(module) && !is_left_out(module)) strays.push_back(module);
   if (!strays.empty())
     fail(ErrorKind::kCheckpoint, "{}: quantization: no module is called {}", config().what(),
          shown(strays));

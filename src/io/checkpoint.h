@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 
+#include "io/expert_form.h"
 #include "io/model_source.h"
 #include "io/safetensors.h"
 
@@ -25,15 +27,18 @@ class Checkpoint final : public ModelSource {
 
   std::optional<Format> format(const std::string& module, int64_t inputs) override;
 
-  // `<module>.weight` with its scales and biases where it has them. Throws Error(kCheckpoint) that
-  // names the module: missing tensors, shapes or dtypes that contradict the format, scales that are
-  // not finite.
+  // `<module>.weight` with its scales and biases where it has them. Other forms than MLX's become
+  // its own: stacks of experts (ExpertForm), e4m3 in blocks (bfloat16), compressed-tensors' packed
+  // weights (affine), and latent attention's `kv_b_proj`. Throws Error(kCheckpoint) that names the
+  // module: missing tensors, shapes or dtypes that contradict the format, scales that are not
+  // finite.
   Weight weight(const std::string& module, const Shape& shape,
                 const std::optional<Cut>& cut = std::nullopt) override;
   Tensor tensor(const std::string& name, const Shape& shape,
                 const std::optional<Cut>& cut = std::nullopt) override;
 
   void ignore(const std::string& name) override { used_.insert(name); }
+  void ignore_layers_from(int64_t layers) override { layers_ = layers; }
   // Throws Error(kCheckpoint) that names the tensors that nothing asked for, and the overrides of
   // config.json that belong to no module.
   void require_all_used() const override;
@@ -44,13 +49,53 @@ class Checkpoint final : public ModelSource {
   Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device device);
 
   const TensorEntry& use(const std::string& name);
+  // Weights that are not in MLX's form, each in a file of its own.
+  Weight block_fp8(const std::string& module, const Shape& shape, const std::optional<Cut>& cut);
+  Weight packed(const std::string& module, const Shape& shape, const std::optional<Cut>& cut);
+  Weight head_projection(const std::string& module, const Shape& shape,
+                         const std::optional<Cut>& cut);
+  // `kv_b_proj`, where the per-head projection `module` has to be made from it.
+  std::optional<std::string> latent_module(const std::string& module) const;
+  std::optional<Format> head_projection_format(const std::string& module, const std::string& source,
+                                               int64_t inputs);
+  // Whether config and model leave this tensor or module out, as a layer beyond the last.
+  bool is_left_out(const std::string& name) const;
+
+  // Throws unless it is there, floating and of this shape.
+  void expect_floating(const std::string& name, const Shape& expected);
   // The cut, in stored elements.
   Tensor read(const std::string& name, const std::optional<Cut>& cut);
   void expect_shape(const std::string& name, const Shape& expected) const;
 
+  // Stacks of experts that are in another form than MLX's (checkpoint_experts.cpp).
+  std::optional<ExpertForm> expert_form(const std::string& module) const;
+  bool has_scales(const ExpertForm& form) const;
+  Weight experts(const std::string& module, const ExpertForm& form, const Shape& shape,
+                 const std::optional<Cut>& cut);
+  Weight separate_experts(const std::string& module, const ExpertForm& form, const Shape& shape,
+                          const std::optional<Cut>& cut);
+  Weight block_experts(const std::string& module, const ExpertForm& form, const Shape& shape,
+                       const std::optional<Cut>& cut);
+  Tensor expert_bias(const ExpertForm& form, const Shape& shape, const std::optional<Cut>& cut);
+  Tensor fused_experts(const ExpertForm& form, const Shape& shape, const std::optional<Cut>& cut);
+  // The form's elements of an axis that has those of gate and up in turn; or all of it.
+  Tensor read_in_turn(const std::string& name, int axis, const ExpertForm& form,
+                      const std::optional<Cut>& cut);
+  // A tensor with both, read once for the two of them.
+  Tensor both_halves(const std::string& name, int half, const std::optional<Cut>& cut);
+
+  // What was read for one half, until the other is asked for.
+  struct ReadHalves {
+    std::optional<Cut> cut;
+    int half;
+    Tensor both;
+  };
+
   SafetensorsDirectory weights_;
   std::set<std::string> used_;
   std::set<std::string> modules_;  // whose format was asked for
+  std::optional<int64_t> layers_;  // those from here on are left out
+  std::map<std::string, ReadHalves> halves_;
 };
 
 }  // namespace strake

@@ -91,6 +91,15 @@ std::vector<std::string> ModelConfig::texts(std::string_view field) const {
   return value->get<std::vector<std::string>>();
 }
 
+std::vector<int64_t> ModelConfig::integers(std::string_view field) const {
+  const Json* value = find(field);
+  if (value == nullptr) return {};
+  if (!value->is_array() ||
+      !std::ranges::all_of(*value, [](const Json& x) { return x.is_number_integer(); }))
+    mismatch(field, "a list of whole numbers");
+  return value->get<std::vector<int64_t>>();
+}
+
 std::vector<int32_t> ModelConfig::token_ids(std::string_view field) const {
   const Json* value = find(field);
   if (value == nullptr) return {};
@@ -135,6 +144,39 @@ bool is_format_field(const std::string& key) {
   return key == "group_size" || key == "bits" || key == "mode";
 }
 
+bool is_extent(const Json& value) {
+  return value.is_number_unsigned() &&
+         value.get<uint64_t>() - 1 < static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
+}
+
+// The format of compressed-tensors' `pack-quantized`: symmetric codes of four bits are affine's.
+Format packed_format(const ModelConfig& object) {
+  if (object.text_or("format", "") != "pack-quantized")
+    fail(ErrorKind::kUnsupported, "{}: format: pack-quantized expected, found {}", object.what(),
+         object.text_or("format", "nothing"));
+  std::optional<Format> format;
+  const auto groups = object.object("config_groups");
+  const Json none = Json::object();
+  for (const auto& [name, ignored] : (groups ? groups->json() : none).items()) {
+    const auto group = groups->object(name);
+    const auto weights = group ? group->object("weights") : std::nullopt;
+    if (!weights) continue;
+    if (weights->integer("num_bits") != 4 || weights->text_or("type", "int") != "int" ||
+        !weights->flag_or("symmetric", true) || weights->text_or("strategy", "group") != "group")
+      fail(ErrorKind::kUnsupported, "{}: symmetric groups of 4-bit integers expected, found {}",
+           weights->what(), dump_json(weights->json()).substr(0, 200));
+    const Json said = {{"bits", 4}, {"group_size", weights->integer("group_size")}};
+    const Format found = parse_format(ModelConfig::parse(dump_json(said), weights->what()));
+    if (format && *format != found)
+      fail(ErrorKind::kUnsupported, "{}: one group size expected, found {} and {}", groups->what(),
+           format->group_size(), found.group_size());
+    format = found;
+  }
+  if (!format)
+    fail(ErrorKind::kCheckpoint, "{}: config_groups: a group of weights expected", object.what());
+  return *format;
+}
+
 }  // namespace
 
 QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
@@ -142,10 +184,10 @@ QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
   const auto named = config.object("quantization");
   const auto other = config.object("quantization_config");
   if (!named && !other) return result;
-  if (other && other->has("quant_method") && !named)
-    fail(ErrorKind::kUnsupported,
-         "{}: quant_method: '{}' is not supported; convert the model to MLX's form first",
-         other->what(), other->text("quant_method"));
+  if (other && other->has("quant_method") && !named) {
+    result.parse_method(*other);
+    return result;
+  }
   if (named && other && !other->has("quant_method") && !same_members(named->json(), other->json()))
     fail(ErrorKind::kCheckpoint, "{}: quantization and quantization_config contradict each other",
          config.what());
@@ -179,6 +221,29 @@ QuantizationConfig QuantizationConfig::parse(const ModelConfig& config) {
     result.overrides_.emplace(key, format);
   }
   return result;
+}
+
+void QuantizationConfig::parse_method(const ModelConfig& object) {
+  const std::string method = object.text("quant_method");
+  if (method == "mxfp4") {
+    global_ = Format::parse("mxfp4");
+    return;
+  }
+  if (method == "fp8") {
+    const Json blocks = object.json().value("weight_block_size", Json());
+    if (!blocks.is_array() || blocks.size() != 2 || !std::ranges::all_of(blocks, is_extent))
+      fail(ErrorKind::kUnsupported, "{}: weight_block_size: two extents expected, found {}",
+           object.what(), dump_json(blocks).substr(0, 80));
+    fp8_block_ = {blocks[0].get<int32_t>(), blocks[1].get<int32_t>()};
+    return;
+  }
+  if (method == "compressed-tensors") {
+    global_ = packed_format(object);
+    return;
+  }
+  fail(ErrorKind::kUnsupported,
+       "{}: quant_method: '{}' is not supported; convert the model to MLX's form first",
+       object.what(), method);
 }
 
 std::optional<Format> QuantizationConfig::format_of(const std::string& module,

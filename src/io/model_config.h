@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -34,6 +35,7 @@ class ModelConfig {
   // Lists.
   std::vector<double> numbers(std::string_view field) const;
   std::vector<std::string> texts(std::string_view field) const;
+  std::vector<int64_t> integers(std::string_view field) const;  // empty where absent
   // One token id or a list of them; empty where absent.
   std::vector<int32_t> token_ids(std::string_view field) const;
   // A nested object as a config of its own, or nothing.
@@ -55,9 +57,10 @@ class ModelConfig {
 // module path, by MLX's rules.
 class QuantizationConfig {
  public:
-  // Throws Error(kCheckpoint) on illegal formats, unknown modes and fields, and where
-  // `quantization` and `quantization_config` contradict each other; Error(kUnsupported) for the
-  // quantization methods of other tools.
+  // Of other tools' methods (`quant_method`) it knows gpt-oss's mxfp4, fp8 in blocks, and
+  // compressed-tensors' packed four-bit weights, which are affine. Throws Error(kCheckpoint) on
+  // illegal formats, unknown modes and fields, and where `quantization` and `quantization_config`
+  // contradict each other; Error(kUnsupported) for other methods.
   static QuantizationConfig parse(const ModelConfig& config);
 
   // How the module's weight is stored, given whether the checkpoint has `<module>.scales`: the
@@ -67,10 +70,15 @@ class QuantizationConfig {
 
   const std::optional<Format>& global() const { return global_; }
   const std::map<std::string, std::optional<Format>>& overrides() const { return overrides_; }
+  // Rows and columns of weights of e4m3 that share a scale.
+  std::pair<int64_t, int64_t> fp8_block() const { return fp8_block_; }
 
  private:
+  void parse_method(const ModelConfig& object);
+
   std::optional<Format> global_;
   std::map<std::string, std::optional<Format>> overrides_;  // nothing: not quantized
+  std::pair<int64_t, int64_t> fp8_block_{128, 128};
 };
 
 // {"group_size": .., "bits": .., "mode": ..}, as checkpoints write it.

@@ -19,6 +19,7 @@ namespace strake {
 struct Cut {
   int axis;
   std::vector<Range> ranges;
+  friend bool operator==(const Cut&, const Cut&) = default;
 };
 
 // Tensors are asked for by name with the shape that the model expects of the whole; what is
@@ -45,6 +46,8 @@ class ModelSource {
                         const std::optional<Cut>& cut) = 0;
   // Marks a tensor that this kind of model never needs.
   virtual void ignore(const std::string& name) = 0;
+  // The same for all of `model.layers.N` with N >= layers: those that predict further tokens.
+  virtual void ignore_layers_from(int64_t layers) = 0;
   // Throws Error(kCheckpoint) that names what the model has no place for.
   virtual void require_all_used() const = 0;
 

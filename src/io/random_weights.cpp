@@ -138,8 +138,9 @@ std::optional<Format> RandomWeights::format(const std::string& module, int64_t i
 Tensor RandomWeights::tensor(const std::string& name, const Shape& shape,
                              const std::optional<Cut>& cut) {
   const Part part{DType::kBF16, shape, cut};
+  if (name.ends_with("bias")) return filled(to_bf16(0.0f), part, device());
   if (shape.rank() > 1) return random_dense(name, part, device());
-  return filled(to_bf16(name.ends_with("bias") ? 0.0f : 1.0f), part, device());
+  return filled(to_bf16(1.0f), part, device());
 }
 
 Weight RandomWeights::weight(const std::string& module, const Shape& shape,

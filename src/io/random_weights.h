@@ -18,11 +18,12 @@ class RandomWeights final : public ModelSource {
   std::optional<Format> format(const std::string& module, int64_t inputs) override;
   Weight weight(const std::string& module, const Shape& shape,
                 const std::optional<Cut>& cut) override;
-  // Vectors are norms or, where the name ends in "bias", biases; others are dense weights.
+  // A name that ends in "bias" is one; other vectors are norms, and all else dense weights.
   Tensor tensor(const std::string& name, const Shape& shape,
                 const std::optional<Cut>& cut) override;
   // There is nothing besides what is asked for.
   void ignore(const std::string&) override {}
+  void ignore_layers_from(int64_t) override {}
   void require_all_used() const override {}
 };
 

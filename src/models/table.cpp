@@ -4,12 +4,17 @@
 
 #include "base/fail.h"
 #include "models/gemma3_text.h"
+#include "models/glm4_moe.h"
+#include "models/gpt_oss.h"
 #include "models/llama.h"
+#include "models/minimax_m2.h"
 #include "models/ministral3.h"
 #include "models/mistral.h"
+#include "models/mixtral.h"
 #include "models/model.h"
 #include "models/qwen2.h"
 #include "models/qwen3.h"
+#include "models/qwen3_moe.h"
 #include "models/smollm3.h"
 
 namespace strake {
@@ -23,6 +28,11 @@ constexpr ModelEntry kModels[] = {
     {"qwen3", make_qwen3, "Qwen3, the dense ones"},
     {"smollm3", make_smollm3, "SmolLM3"},
     {"gemma3_text", make_gemma3_text, "Gemma 3, its text model"},
+    {"qwen3_moe", make_qwen3_moe, "Qwen3, those with experts"},
+    {"mixtral", make_mixtral, "Mixtral 8x7B, 8x22B"},
+    {"gpt_oss", make_gpt_oss, "gpt-oss 20B, 120B"},
+    {"glm4_moe", make_glm4_moe, "GLM-4.5 to 4.7"},
+    {"minimax_m2", make_minimax_m2, "MiniMax-M2, M2.1"},
 };
 
 }  // namespace

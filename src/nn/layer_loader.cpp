@@ -4,10 +4,21 @@
 #include <utility>
 
 namespace strake {
+namespace {
 
-LayerLoader::LayerLoader(ModelSource& source, Shares shares, int rank, LoadHooks hooks)
+// Affine scales have the dtype of the values that they were made of; MLX takes bfloat16 for the
+// other modes.
+DType values_dtype(const Weight& weight) {
+  if (weight.dense() != nullptr) return weight.dense()->dtype();
+  return weight.format()->has_biases() ? weight.quantized()->scales().dtype() : DType::kBF16;
+}
+
+}  // namespace
+
+LayerLoader::LayerLoader(ModelSource& source, Division division, int rank, LoadHooks hooks)
     : state_(
-          std::make_shared<State>(State{source, std::move(shares), rank, std::move(hooks), {}})) {}
+          std::make_shared<State>(State{source, std::move(division), rank, std::move(hooks), {}})) {
+}
 
 LayerLoader::LayerLoader(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -20,7 +31,12 @@ int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
   return strake::input_unit(state_->source.format(path(name), inputs), inputs);
 }
 
-void LayerLoader::loaded(LoadedModule module) {
+void LayerLoader::loaded(LoadedModule module, const Weight& weight,
+                         const std::optional<Tensor>& bias) {
+  module.format = weight.format();
+  module.dtype = values_dtype(weight);
+  module.bias = bias ? Bias::kPresent : Bias::kNone;
+  module.bytes = weight.nbytes() + (bias ? bias->nbytes() : 0);
   state_->modules.push_back(std::move(module));
   if (state_->hooks.after_each) state_->hooks.after_each();
 }
@@ -34,10 +50,10 @@ Cut LayerLoader::cut(int axis, const Partition& partition) const {
   return {axis, {ranges.begin(), ranges.end()}};
 }
 
-std::optional<Tensor> LayerLoader::bias(std::string_view name, int64_t outputs,
+std::optional<Tensor> LayerLoader::bias(std::string_view name, const Shape& shape,
                                         const std::optional<Cut>& cut, Bias bias) {
   if (bias == Bias::kNone) return std::nullopt;
-  return state_->source.tensor(path(name) + ".bias", {outputs}, cut);
+  return state_->source.tensor(path(name) + ".bias", shape, cut);
 }
 
 Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs,
@@ -45,9 +61,13 @@ Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const 
   const Shape shape{outputs.extent(), inputs};
   const Cut rows = cut(0, outputs);
   Weight weight = state_->source.weight(path(name), shape, rows);
-  auto offset = this->bias(name, outputs.extent(), rows, bias);
-  loaded({path(name), ModuleKind::kLinear, shape, weight.format(), Sharding::kAllToSharded, outputs,
-          weight.nbytes() + (offset ? offset->nbytes() : 0)});
+  auto offset = this->bias(name, {outputs.extent()}, rows, bias);
+  loaded({.path = path(name),
+          .kind = ModuleKind::kLinear,
+          .shape = shape,
+          .sharding = Sharding::kAllToSharded,
+          .partition = outputs},
+         weight, offset);
   return Linear::all_to_sharded(prepared(std::move(weight)), std::move(offset), outputs);
 }
 
@@ -56,17 +76,41 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
   const Shape shape{outputs, inputs.extent()};
   Partition partition = divide(inputs);
   Weight weight = state_->source.weight(path(name), shape, cut(1, partition));
-  auto offset = this->bias(name, outputs, std::nullopt, bias);
+  auto offset = this->bias(name, {outputs}, std::nullopt, bias);
   loaded({.path = path(name),
           .kind = ModuleKind::kLinear,
           .shape = shape,
-          .format = weight.format(),
           .sharding = Sharding::kShardedToAll,
           .partition = partition,
-          .bytes = weight.nbytes() + (offset ? offset->nbytes() : 0),
-          .sent = Reduction(inputs, partition).bytes_sent(rank(), outputs)});
+          .axis = 1,
+          .sent = Reduction(inputs, partition).bytes_sent(rank(), outputs)},
+         weight, offset);
   return Linear::sharded_to_all(prepared(std::move(weight)), std::move(offset), inputs,
                                 std::move(partition));
+}
+
+Linear LayerLoader::whole(std::string_view name, const Shape& shape, Bias bias, ModuleKind kind) {
+  Weight weight = state_->source.weight(path(name), shape, std::nullopt);
+  auto offset = this->bias(name, {shape[0]}, std::nullopt, bias);
+  loaded({.path = path(name), .kind = kind, .shape = shape}, weight, offset);
+  return Linear(prepared(std::move(weight)), std::move(offset));
+}
+
+StackedLinear LayerLoader::stack(std::string_view name, const Shape& shape, const StackPart& part) {
+  const Cut held = cut(part.axis, part.partition);
+  Weight weight = state_->source.weight(path(name), shape, held);
+  const auto offsets = this->bias(name, {shape[0], shape[1]}, held, part.bias);
+  loaded({.path = path(name),
+          .kind = ModuleKind::kLinear,
+          .shape = shape,
+          .sharding = part.axis == 2 ? Sharding::kShardedToAll : Sharding::kAllToSharded,
+          .partition = part.partition,
+          .axis = part.axis,
+          .read_share = part.read_share},
+         weight, offsets);
+  std::optional<Weight> bias;
+  if (offsets) bias = prepared(*offsets);
+  return {prepared(std::move(weight)), std::move(bias)};
 }
 
 Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width,
@@ -80,12 +124,11 @@ Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int6
   loaded({.path = path(name),
           .kind = ModuleKind::kEmbedding,
           .shape = {vocabulary, width},
-          .format = rows.format(),
           .sharding = Sharding::kAllToSharded,
           .partition = partition,
-          .bytes = rows.nbytes(),
           .read_share = use == EmbeddingUse::kRow ? 1 / static_cast<double>(vocabulary) : 1,
-          .sent = numbers * static_cast<int64_t>(sizeof(float)) * (partition.ranks() - 1)});
+          .sent = numbers * static_cast<int64_t>(sizeof(float)) * (partition.ranks() - 1)},
+         rows);
   return {prepared(std::move(rows)), std::move(partition)};
 }
 
@@ -93,9 +136,12 @@ Tensor LayerLoader::tensor(std::string_view name, const Shape& shape, const Part
   std::optional<Cut> part;
   if (rows != nullptr) part = cut(0, *rows);
   Tensor tensor = state_->source.tensor(path(name), shape, part);
-  loaded({path(name), ModuleKind::kOther, shape, std::nullopt,
-          rows != nullptr ? Sharding::kAllToSharded : Sharding::kNone,
-          rows != nullptr ? std::optional(*rows) : std::nullopt, tensor.nbytes()});
+  LoadedModule module{.path = path(name), .kind = ModuleKind::kOther, .shape = shape};
+  if (rows != nullptr) {
+    module.sharding = Sharding::kAllToSharded;
+    module.partition = *rows;
+  }
+  loaded(std::move(module), tensor);
   return tensor;
 }
 

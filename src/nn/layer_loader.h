@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/model_source.h"
+#include "nn/division.h"
 #include "strake/nn/embedding.h"
 #include "strake/nn/linear.h"
 #include "strake/nn/rms_norm.h"
@@ -18,21 +19,44 @@ namespace strake {
 
 enum class Bias { kNone, kPresent };
 
-// What kind of module a loaded tensor belongs to: quantizing turns linear layers and embeddings
-// into their quantized forms and leaves the rest.
-enum class ModuleKind { kLinear, kEmbedding, kOther };
+// What kind of module a loaded tensor belongs to: quantizing turns linear layers, routers and
+// embeddings into their quantized forms and leaves the rest.
+enum class ModuleKind {
+  kLinear,
+  kRouter,  // a linear layer that decides which experts a token goes to
+  kEmbedding,
+  kOther,
+};
 
 // One module (or lone tensor) as a rank holds it.
 struct LoadedModule {
   std::string path;  // "model.layers.0.mlp.down_proj"; a lone tensor's full name
   ModuleKind kind;
   Shape shape;  // of the whole weight
-  std::optional<Format> format;
-  Sharding sharding;
-  std::optional<Partition> partition;  // of the rows or columns; nothing where replicated
-  int64_t bytes;                       // on this rank, as a checkpoint stores them
-  double read_share = 1;               // of the bytes, how many one token reads
-  int64_t sent = 0;                    // bytes that this rank sends to others for one token
+  Sharding sharding = Sharding::kNone;
+  std::optional<Partition> partition = {};  // nothing where replicated
+  int axis = 0;                             // of the shape, that the partition divides
+  double read_share = 1;                    // of the bytes, how many one token reads
+  int64_t sent = 0;                         // bytes that this rank sends to others for one token
+  // What it was read as.
+  std::optional<Format> format = {};
+  DType dtype = DType::kBF16;  // of its values, or of those that it was quantized from
+  Bias bias = Bias::kNone;
+  int64_t bytes = 0;  // on this rank, as a checkpoint stores them
+};
+
+// A stack of matrices, as a rank holds it.
+struct StackedLinear {
+  Weight weight;               // [stack, out, in]
+  std::optional<Weight> bias;  // [stack, out]
+};
+
+// Which part of a stack that is: of its matrices (axis 0), their outputs (1) or inputs (2).
+struct StackPart {
+  int axis;
+  const Partition& partition;
+  Bias bias;  // of parts of the inputs: none
+  double read_share = 1;
 };
 
 // How a checkpoint stores the factors of a norm: as they are, or less 1.
@@ -52,7 +76,7 @@ struct LoadHooks {
 // of these calls; run on a source without bytes (Device::meta()), the same list is the plan.
 class LayerLoader {
  public:
-  LayerLoader(ModelSource& source, Shares shares, int rank, LoadHooks hooks = {});
+  LayerLoader(ModelSource& source, Division division, int rank, LoadHooks hooks = {});
 
   // The same loader with a longer path.
   LayerLoader at(std::string_view child) const;
@@ -60,9 +84,10 @@ class LayerLoader {
   const ModelConfig& config() const { return state_->source.config(); }
   Device device() const { return state_->source.device(); }
   int rank() const { return state_->rank; }
-  const Shares& shares() const { return state_->shares; }
+  const Shares& shares() const { return state_->division.shares; }
+  ExpertDivision expert_division() const { return state_->division.experts; }
   Partition divide(const Dimension& dimension) const {
-    return Partition::divide(dimension, state_->shares);
+    return Partition::divide(dimension, shares());
   }
 
   // Elements along the inputs of module `name` that cannot be cut.
@@ -71,30 +96,38 @@ class LayerLoader {
 
   Linear all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs, Bias bias);
   Linear sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs, Bias bias);
+  // A layer [out, in] that every rank holds.
+  Linear whole(std::string_view name, const Shape& shape, Bias bias,
+               ModuleKind kind = ModuleKind::kLinear);
+  // `shape` is of the whole stack, [stack, out, in].
+  StackedLinear stack(std::string_view name, const Shape& shape, const StackPart& part);
   Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width, EmbeddingUse use);
   RmsNorm rms_norm(std::string_view name, int64_t width, float eps,
                    NormWeight weight = NormWeight::kFactor);
   // A lone floating tensor: whole, or this rank's part of its outermost axis.
   Tensor tensor(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
+  // The weight as products read it fastest.
+  Weight prepared(Weight weight) const;
   // Tensors that older exporters wrote and nobody needs.
   void ignore(std::string_view name) { state_->source.ignore(path(name)); }
+  void ignore_layers_from(int64_t layers) { state_->source.ignore_layers_from(layers); }
 
   const std::vector<LoadedModule>& modules() const { return state_->modules; }
 
  private:
   struct State {
     ModelSource& source;
-    Shares shares;
+    Division division;
     int rank;
     LoadHooks hooks;
     std::vector<LoadedModule> modules;
   };
   LayerLoader(std::shared_ptr<State> state, std::string prefix);
-  void loaded(LoadedModule module);
-  Weight prepared(Weight weight) const;
+  // Adds what the module was read as to what is known of it.
+  void loaded(LoadedModule module, const Weight& weight, const std::optional<Tensor>& bias = {});
   Cut cut(int axis, const Partition& partition) const;
-  std::optional<Tensor> bias(std::string_view name, int64_t outputs, const std::optional<Cut>& cut,
-                             Bias bias);
+  std::optional<Tensor> bias(std::string_view name, const Shape& shape,
+                             const std::optional<Cut>& cut, Bias bias);
 
   std::shared_ptr<State> state_;
   std::string prefix_;

@@ -116,13 +116,24 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
   check_selected(q, view);
 }
 
-void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
-                   const PartialSums& sums) {
+void check_indices(std::string_view op, std::string_view name, std::span<const int32_t> indices,
+                   int64_t limit) {
+  for (const int32_t index : indices)
+    expect(index >= 0 && index < limit, op, fmt::format("{} below {}", name, limit),
+           std::to_string(index));
+}
+
+void check_operands(std::string_view op, const Tensor& x, const Weight& w, int weight_rank) {
   expect(is_floating(x.dtype()) && x.shape().rank() == 2, op, "floating x [rows, in]", text(x));
   expect(w.shape().rank() == weight_rank, op, fmt::format("a weight with {} axes", weight_rank),
          w.shape().to_string());
   expect(w.shape()[-1] == x.shape()[1], op,
          fmt::format("a weight of {} inputs, as x has", x.shape()[1]), w.shape().to_string());
+}
+
+void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
+                   const PartialSums& sums) {
+  check_operands(op, x, w, weight_rank);
   const int64_t summed = columns(op, sums);
   expect(summed == x.shape()[1], op, fmt::format("sums over {} inputs, as x has", x.shape()[1]),
          std::to_string(summed));
@@ -148,13 +159,29 @@ Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndi
   check_product("gather_matmul", x, w, 3, sums);
   expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul", "as many lhs as rhs indices",
          fmt::format("{} and {}", indices.lhs.size(), indices.rhs.size()));
-  for (const int32_t row : indices.lhs)
-    expect(row >= 0 && row < x.shape()[0], "gather_matmul",
-           fmt::format("lhs indices below {}", x.shape()[0]), std::to_string(row));
-  for (const int32_t expert : indices.rhs)
-    expect(expert >= 0 && expert < w.shape()[0], "gather_matmul",
-           fmt::format("rhs indices below {}", w.shape()[0]), std::to_string(expert));
+  check_indices("gather_matmul", "lhs indices", indices.lhs, x.shape()[0]);
+  check_indices("gather_matmul", "rhs indices", indices.rhs, w.shape()[0]);
   return do_gather_matmul(x, w, indices, sums);
+}
+
+Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                           const PartialSums& sums) {
+  check_operands("mix_matmul", x, w, 3);
+  const bool inputs = mixture.axis == Mixture::Axis::kInputs;
+  const int64_t summed = columns("mix_matmul", sums);
+  expect(
+      summed == (inputs ? w.shape()[2] : w.shape()[0]), "mix_matmul",
+      fmt::format("sums over the {} of {}", inputs ? "inputs" : "experts", w.shape().to_string()),
+      std::to_string(summed));
+  const auto rows = static_cast<size_t>(x.shape()[0]);
+  expect(mixture.experts.size() == rows && mixture.tokens.size() == rows &&
+             mixture.weights.size() == rows,
+         "mix_matmul", fmt::format("experts, tokens and weights of {} rows", rows),
+         fmt::format("{}, {} and {}", mixture.experts.size(), mixture.tokens.size(),
+                     mixture.weights.size()));
+  check_indices("mix_matmul", "experts", mixture.experts, w.shape()[0]);
+  check_indices("mix_matmul", "tokens", mixture.tokens, mixture.count);
+  return do_mix_matmul(x, w, mixture, sums);
 }
 
 Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
@@ -182,6 +209,32 @@ Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtyp
          fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
   expect(is_floating(dtype), "rms_norm", "a floating result", std::string(to_string(dtype)));
   return do_rms_norm(x, w, eps, dtype);
+}
+
+Tensor Backend::layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) {
+  expect_dtype("layer_norm", "x", x, DType::kF32, 2);
+  for (const Tensor* part : {&norm.weight, &norm.bias})
+    expect(is_floating(part->dtype()) && part->shape() == Shape{x.shape()[1]}, "layer_norm",
+           fmt::format("floating weight and bias [{}]", x.shape()[1]), text(*part));
+  expect(is_floating(dtype), "layer_norm", "a floating result", std::string(to_string(dtype)));
+  return do_layer_norm(x, norm, dtype);
+}
+
+Tensor Backend::sum_squares(const Tensor& x) {
+  expect_dtype("sum_squares", "x", x, DType::kF32, 2);
+  return do_sum_squares(x);
+}
+
+Tensor Backend::rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                              DType dtype) {
+  expect_dtype("rms_norm_part", "x", x, DType::kF32, 2);
+  expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm_part",
+         fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
+  expect_dtype("rms_norm_part", "squares", squares.sums, DType::kF32, 2);
+  expect(squares.sums.shape()[0] == x.shape()[0] && squares.width >= 1, "rms_norm_part",
+         fmt::format("squares of {} rows", x.shape()[0]), text(squares.sums));
+  expect(is_floating(dtype), "rms_norm_part", "a floating result", std::string(to_string(dtype)));
+  return do_rms_norm_part(x, w, squares, dtype);
 }
 
 void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
@@ -228,6 +281,21 @@ Tensor Backend::attention(const Tensor& q, const CacheRows& keys, int64_t value_
          fmt::format("values of at most {} elements", keys.shape()[2]),
          std::to_string(value_width));
   return do_attention(q, {keys, keys, value_width}, view);
+}
+
+Tensor Backend::select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                            const IndexView& view) {
+  expect_floating("select_keys", "q", q, 3);
+  expect_dtype("select_keys", "weights", weights, DType::kF32, 2);
+  expect(weights.shape() == Shape{q.shape()[0], q.shape()[1]}, "select_keys",
+         fmt::format("weights [{}, {}]", q.shape()[0], q.shape()[1]), text(weights));
+  expect(keys.dtype() == q.dtype() && keys.shape().with(1, 0) == Shape{1, 0, q.shape()[2]} &&
+             !keys.is_ring(),
+         "select_keys", fmt::format("keys [1, slots, {}] like q, no ring", q.shape()[2]),
+         keys.shape().to_string());
+  expect_positions("select_keys", view.first_position, q.shape()[0], keys.shape()[1]);
+  expect(view.count >= 1, "select_keys", "at least 1 key", std::to_string(view.count));
+  return do_select_keys(q, weights, keys, view);
 }
 
 Tensor Backend::gated(const Tensor& gate, const Tensor& up, Activation activation) {

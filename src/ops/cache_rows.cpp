@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "strake/quant/quantize.h"
 
 namespace strake {
 namespace {
@@ -44,6 +45,12 @@ CacheRows CacheRows::make(const CacheStorage& storage, const Shape& shape,
   }
   if (!storage.format) return {Tensor::empty(storage.dtype, kept, device), storage.dtype, window};
   return {make_quantized(storage, kept, device), storage.dtype, window};
+}
+
+Tensor CacheRows::first_rows(int64_t count) const {
+  if (is_ring()) fail(ErrorKind::kUsage, "first_rows: positions of a ring stand elsewhere");
+  const Weight rows = rows_.slice(1, 0, count);
+  return rows.dense() != nullptr ? *rows.dense() : dequantize(*rows.quantized(), dtype_);
 }
 
 bool CacheRows::holds(int64_t length, int64_t written) const {

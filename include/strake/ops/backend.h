@@ -32,6 +32,25 @@ struct GatherIndices {
   std::span<const int32_t> rhs;
 };
 
+// A sum of experts for each token: weights[i] times the product of row i with matrix experts[i] is
+// added to result row tokens[i].
+struct Mixture {
+  // What ranks divide, and the tree spans: the inputs of each matrix, or the matrices.
+  enum class Axis { kInputs, kExperts };
+  std::span<const int32_t> experts;
+  std::span<const int32_t> tokens;
+  std::span<const float> weights;
+  int64_t count;  // of tokens
+  Axis axis = Axis::kInputs;
+};
+
+// What a norm divides rows by.
+struct RowSquares {
+  const Tensor& sums;  // float32 [M, parts]
+  int64_t width;       // of all parts together
+  float eps;
+};
+
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
@@ -53,6 +72,19 @@ struct AttentionRows {
   const CacheRows& keys;
   const CacheRows& values;
   int64_t value_width;
+};
+
+// An indexer's selection for the queries of one sequence (DeepSeek-V3.2, arXiv:2512.02556).
+struct IndexView {
+  int64_t first_position;  // of the first query
+  int64_t count;           // keys to select for each
+};
+
+// (x - mean) / sqrt(variance + eps) * weight + bias.
+struct NormParameters {
+  const Tensor& weight;  // floating [D]
+  const Tensor& bias;    // floating [D]
+  float eps;
 };
 
 // Every function checks its arguments (Error(kUsage) with what was expected and found) and then
@@ -81,6 +113,11 @@ class Backend {
   // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const PartialSums& sums);
+  // x [rows, K], w [E, N, K] -> float32 [nodes, tokens, N]. Each leaf of the tree is summed over a
+  // token's experts first, in ascending order of experts, and the leaves' sums combine: with either
+  // axis the result has the same bits however its elements are divided. Indices are checked.
+  Tensor mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                    const PartialSums& sums);
   // pieces float32 [nodes, ...], the sums of `sums.nodes` (any cover of the whole tree) -> [...].
   Tensor finish_sums(const Tensor& pieces, const PartialSums& sums);
 
@@ -89,6 +126,13 @@ class Backend {
 
   // x float32 [M, D], w [D] -> `dtype` [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
   Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
+  // x float32 [M, D] -> `dtype` [M, D] (arXiv:1607.06450).
+  Tensor layer_norm(const Tensor& x, const NormParameters& norm, DType dtype);
+  // x float32 [M, D] -> float32 [M]: the sum of each row's squares.
+  Tensor sum_squares(const Tensor& x);
+  // rms_norm of rows of which x [M, D] and w [D] are a part: over the sums of squares that all
+  // parts have, float32 [M, parts], added up in order.
+  Tensor rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares, DType dtype);
   // In place on x floating [M, heads, D]; row m stands at first_position + m.
   void rope(Tensor& x, const RopeTable& table, int64_t first_position);
   // cache [heads, slots, D]: positions first_position.. become x [M, heads, D] of its dtype.
@@ -100,6 +144,11 @@ class Backend {
   // The same where the values are the first `value_width` elements of the keys.
   Tensor attention(const Tensor& q, const CacheRows& keys, int64_t value_width,
                    const AttentionView& view);
+  // q [M, heads, D], weights float32 [M, heads], keys [1, slots, D] of q's dtype -> int32
+  // [M, count]: of the positions that row m sees, those with the largest sums over heads of
+  // relu(q . key) * weight, of equal ones the first; ascending, then -1 where there are fewer.
+  Tensor select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                     const IndexView& view);
   // gate, up floating [M, D] of one dtype -> [M, D].
   Tensor gated(const Tensor& gate, const Tensor& up, Activation activation);
   // x + y, float32 of one shape; y may be one row [D] added to each.
@@ -112,13 +161,21 @@ class Backend {
   virtual Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) = 0;
   virtual Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                   const PartialSums& sums) = 0;
+  virtual Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                               const PartialSums& sums) = 0;
   virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;
+  virtual Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) = 0;
+  virtual Tensor do_sum_squares(const Tensor& x) = 0;
+  virtual Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                                  DType dtype) = 0;
   virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
   virtual void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) = 0;
   virtual Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                               const AttentionView& view) = 0;
+  virtual Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                                const IndexView& view) = 0;
   virtual Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) = 0;
   virtual Tensor do_add(const Tensor& x, const Tensor& y) = 0;
   virtual Tensor do_scale(const Tensor& x, float factor) = 0;

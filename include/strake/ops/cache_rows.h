@@ -38,6 +38,9 @@ class CacheRows {
   const QuantizedMatrix* quantized() const { return rows_.quantized(); }
   int64_t nbytes() const { return rows_.nbytes(); }
 
+  // The first `count` positions, [heads, count, width] of the dtype; not of rings.
+  Tensor first_rows(int64_t count) const;
+
   bool is_ring() const { return window_.has_value(); }
   int64_t slot(int64_t position) const { return is_ring() ? position % shape()[1] : position; }
   // Whether, after `written` positions, all that a query at `length` sees of the first `length` is

@@ -1,6 +1,7 @@
 // The CPU backend: a team of threads and the kernels of one instruction path.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ops/cpu/activations.h"
@@ -32,16 +33,30 @@ class CpuBackend final : public Backend {
   Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
+  Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                       const PartialSums& sums) override;
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
+  Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
+  Tensor do_sum_squares(const Tensor& x) override;
+  Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                          DType dtype) override;
   void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
   void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
+  Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                        const IndexView& view) override;
   Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) override;
   Tensor do_add(const Tensor& x, const Tensor& y) override;
   Tensor do_scale(const Tensor& x, float factor) override;
+
+  // Empty targets_ for a stack of so many matrices.
+  void clear_targets(int64_t matrices);
+  // The products that targets_ ask for: a matrix multiplies all of its rows at once.
+  std::span<const MatrixProduct> assign_products(const Tensor& x, const ProductKernels& kernels,
+                                                 const BlockLayout& layout);
 
   ThreadPool pool_;
   Path path_;
@@ -49,6 +64,7 @@ class CpuBackend final : public Backend {
   SumSchedule schedule_;
   std::vector<std::vector<RowTarget>> targets_;  // of each matrix
   std::vector<MatrixProduct> products_;
+  SumSchedule leaves_;  // of a mixture's products, each leaf by itself
 };
 
 }  // namespace strake::cpu

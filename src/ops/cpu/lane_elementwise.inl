@@ -39,6 +39,41 @@ void rms_norm(const float* x, const float* weight, int64_t width, float eps, voi
     store_some(load_some(x + i, n) * factor * load_some(weight + i, n), n, y + i);
 }
 
+// Sum of x[i] - less.
+float sum_less(const float* x, int64_t count, float less) {
+  Floats sums[2] = {};
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) sums[i / kWidth % 2] += load(x + i) - less;
+  float rest = 0;
+  for (; i < count; ++i) rest += x[i] - less;
+  return fold<Sum>(sums[0] + sums[1]) + rest;
+}
+
+template <class T>
+void layer_norm(const float* x, const LayerNormRow& norm, void* out) {
+  auto* const y = static_cast<T*>(out);
+  const auto width = static_cast<float>(norm.width);
+  // What rounding left of the mean is taken off, too.
+  float mean = sum_less(x, norm.width, 0.0f) / width;
+  mean += sum_less(x, norm.width, mean) / width;
+  float squares = 0;
+  Floats sums = {};
+  int64_t i = 0;
+  for (; i + kWidth <= norm.width; i += kWidth) {
+    const Floats v = load(x + i) - mean;
+    sums = multiply_add(v, v, sums);
+  }
+  for (int64_t j = i; j < norm.width; ++j) squares += (x[j] - mean) * (x[j] - mean);
+  const float factor = 1.0f / std::sqrt((fold<Sum>(sums) + squares) / width + norm.eps);
+  for (i = 0; i + kWidth <= norm.width; i += kWidth)
+    store(multiply_add((load(x + i) - mean) * factor, load(norm.weight + i), load(norm.bias + i)),
+          y + i);
+  if (const int64_t n = norm.width - i; n > 0)
+    store_some(multiply_add((load_some(x + i, n) - mean) * factor, load_some(norm.weight + i, n),
+                            load_some(norm.bias + i, n)),
+               n, y + i);
+}
+
 struct Turned {
   Floats a;
   Floats b;
@@ -151,8 +186,10 @@ constexpr TypedLaneKernels kTyped{attend<T>,
                                   rms_norm<T>,
                                   turn_halves<T>,
                                   turn_adjacent<T>,
+                                  layer_norm<T>,
+                                  index<T>,
                                   {gated<T, Activation::kSilu>, gated<T, Activation::kGeluTanh>,
                                    gated<T, Activation::kClampedSwiglu>}};
 
 constexpr LaneKernels kKernels{kTyped<float>, kTyped<F16>, kTyped<Bf16>, merge,
-                               add,           scale,       exp_all};
+                               add,           scale,       largest,      exp_all};

@@ -8,6 +8,12 @@ size_t attention_scratch(int64_t width) {
   return static_cast<size_t>(kQueryRows * (2 * units + 64 + 16)) * sizeof(float);
 }
 
+// Queries, a block of 64 transposed keys, scores of up to 8 queries, and their sums.
+size_t index_scratch(int64_t width, int64_t queries) {
+  const int64_t units = (width + 15) / 16 * 16;
+  return static_cast<size_t>((queries + 64) * units + (8 + 1) * 64) * sizeof(float);
+}
+
 const LaneKernels& lane_kernels(Path path) {
   switch (path) {
 #if defined(__x86_64__)

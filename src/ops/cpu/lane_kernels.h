@@ -46,6 +46,29 @@ constexpr int64_t row_sums_size(int64_t value_width) {
 // Bytes of 64-byte aligned memory that attend() works in.
 size_t attention_scratch(int64_t width);
 
+struct LayerNormRow {
+  const float* weight;  // [width]
+  const float* bias;    // [width]
+  int64_t width;
+  float eps;
+};
+
+// Queries of an indexer, and the positions [begin, end) of one chunk that they score.
+struct IndexBlock {
+  const void* queries;   // [tokens, heads, width]
+  const float* weights;  // [tokens, heads]
+  int64_t tokens;
+  int64_t heads;
+  int64_t begin;
+  int64_t end;
+  float* scores;  // [tokens][stride], the first of each at `begin`
+  int64_t stride;
+};
+constexpr int64_t padded_scores(int64_t count) { return (count + 15) / 16 * 16; }
+
+// Bytes of 64-byte aligned memory that index() works in, for so many queries.
+size_t index_scratch(int64_t width, int64_t queries);
+
 // Kernels for one type of activations; void pointers are to elements of that type.
 struct TypedLaneKernels {
   // sums [rows][row_sums_size] = the sums over the chunk's positions.
@@ -59,6 +82,10 @@ struct TypedLaneKernels {
   // Turns pairs of x [2 * pairs] by angles of these cosines and sines.
   void (*turn_halves)(void* x, int64_t pairs, const float* cosines, const float* sines);
   void (*turn_adjacent)(void* x, int64_t pairs, const float* cosines, const float* sines);
+  // out [width] = (x - mean) / sqrt(variance + eps) * weight + bias.
+  void (*layer_norm)(const float* x, const LayerNormRow& norm, void* out);
+  // Scores of the block's keys.
+  void (*index)(const CachedHead& keys, const IndexBlock& block, std::byte* scratch);
   // By Activation.
   void (*gated[3])(const void* gate, const void* up, int64_t count, void* out);
 };
@@ -70,6 +97,9 @@ struct LaneKernels {
   void (*merge)(const float* part, int64_t value_width, float* sums);
   void (*add)(const float* x, const float* y, int64_t count, float* out);
   void (*scale)(const float* x, float factor, int64_t count, float* out);
+  // Positions of the `wanted` largest of `count` scores, of equal ones the first: ascending, then -1
+  // where there are fewer. Scores from there to padded_scores(count) are -infinity, others finite.
+  void (*largest)(const float* scores, int64_t count, int64_t wanted, int32_t* positions);
   // exp(x) for x <= 0; 0 below the smallest normal number.
   void (*exp_nonpositive)(const float* x, int64_t count, float* out);
 

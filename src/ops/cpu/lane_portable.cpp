@@ -21,6 +21,8 @@ namespace {
 #include "ops/cpu/lane_vectors.inl"
 // The vectors come first.
 #include "ops/cpu/lane_attention.inl"
+// Uses attention's scores.
+#include "ops/cpu/lane_indexer.inl"
 #include "ops/cpu/lane_elementwise.inl"
 
 }  // namespace

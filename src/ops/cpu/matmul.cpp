@@ -86,23 +86,32 @@ Tensor CpuBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gath
   schedule_.assign(sums);
   const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
-  // An expert multiplies all the rows that it was given at once.
-  const auto experts = static_cast<size_t>(w.shape()[0]);
-  targets_.resize(std::max(targets_.size(), experts));
-  for (auto& targets : targets_) targets.clear();
+  clear_targets(w.shape()[0]);
   for (int64_t i = 0; i < rows; ++i)
     targets_[static_cast<size_t>(indices.rhs[static_cast<size_t>(i)])].push_back(
         {indices.lhs[static_cast<size_t>(i)], result + i * out});
+  multiply_all(pool_, blocks, schedule_, kernels, assign_products(x, kernels, blocks.layout()),
+               rows * out);
+  return y;
+}
+
+void CpuBackend::clear_targets(int64_t matrices) {
+  targets_.resize(std::max(targets_.size(), static_cast<size_t>(matrices)));
+  for (auto& targets : targets_) targets.clear();
+}
+
+std::span<const MatrixProduct> CpuBackend::assign_products(const Tensor& x,
+                                                           const ProductKernels& kernels,
+                                                           const BlockLayout& layout) {
   size_t used = 0;
-  for (size_t expert = 0; expert < experts; ++expert) {
-    if (targets_[expert].empty()) continue;
+  for (size_t matrix = 0; matrix < targets_.size(); ++matrix) {
+    if (targets_[matrix].empty()) continue;
     if (used == products_.size()) products_.emplace_back();
     MatrixProduct& product = products_[used++];
-    product.matrix = static_cast<int64_t>(expert);
-    product.activations.assign(pool_, x, targets_[expert], kernels, blocks.layout());
+    product.matrix = static_cast<int64_t>(matrix);
+    product.activations.assign(pool_, x, targets_[matrix], kernels, layout);
   }
-  multiply_all(pool_, blocks, schedule_, kernels, std::span(products_).first(used), rows * out);
-  return y;
+  return std::span(products_).first(used);
 }
 
 Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {

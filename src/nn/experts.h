@@ -1,0 +1,45 @@
+// Experts of a mixture: gated feed-forward blocks of which each token uses a few.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "nn/router.h"
+
+namespace strake {
+
+struct ExpertsConfig {
+  int64_t hidden;
+  int64_t width;  // of one expert
+  int64_t experts;
+  int64_t chosen;  // for each token
+  Bias bias = Bias::kNone;
+  Activation activation = Activation::kSilu;
+};
+
+// Ranks divide the width of every expert, or the experts (LayerLoader::expert_division()).
+class Experts {
+ public:
+  // gate_proj, up_proj and down_proj, each a stack of matrices, below the loader's path.
+  Experts(LayerLoader load, const ExpertsConfig& config);
+
+  // x [rows, hidden] -> float32 [rows, hidden]: the weighted sum of each row's experts, the same
+  // bits for every number of ranks.
+  Tensor forward(Context& context, const Tensor& x, const Routing& routing) const;
+
+ private:
+  struct Parts;  // how they divide
+  Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& parts);
+  Tensor project(Context& context, const Tensor& x, const StackedLinear& stack,
+                 const GatherIndices& indices) const;
+  Tensor mixed_biases(Context& context, const Routing& routing) const;
+
+  Activation activation_;
+  Partition partition_;  // of the width or of the experts
+  Mixture::Axis axis_;
+  Reduction reduction_;
+  StackedLinear gate_, up_, down_;
+  std::optional<Weight> down_biases_;  // [hidden, experts], of all experts
+};
+
+}  // namespace strake

@@ -1,0 +1,38 @@
+#include "nn/head_linear.h"
+
+#include <utility>
+#include <vector>
+
+namespace strake {
+
+HeadLinear::HeadLinear(Weight weight)
+    : weight_(std::move(weight)), tree_(SumTree::whole(weight_.shape()[2])) {}
+
+Tensor HeadLinear::multiply(Context& context, const Tensor& x, const GatherIndices& indices) const {
+  const int root[] = {0};
+  return context.backend.gather_matmul(x, weight_, indices, PartialSums{tree_, root});
+}
+
+Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const {
+  const int64_t rows = x.shape()[0];
+  std::vector<int32_t> items, matrices;
+  for (int64_t i = 0; i < rows * heads(); ++i) {
+    items.push_back(static_cast<int32_t>(i));
+    matrices.push_back(static_cast<int32_t>(i % heads()));
+  }
+  const Tensor flat = x.reshape({rows * heads(), x.shape()[2]});
+  return multiply(context, flat, {items, matrices}).reshape({rows, heads(), outputs()}).to(dtype);
+}
+
+Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType dtype) const {
+  const int64_t rows = x.shape()[0];
+  std::vector<int32_t> items, matrices;
+  for (int64_t head = heads.begin; head < heads.end; ++head)
+    for (int64_t row = 0; row < rows; ++row) {
+      items.push_back(static_cast<int32_t>(row));
+      matrices.push_back(static_cast<int32_t>(head));
+    }
+  return multiply(context, x, {items, matrices}).reshape({heads.size(), rows, outputs()}).to(dtype);
+}
+
+}  // namespace strake

@@ -1,0 +1,31 @@
+// A matrix for each attention head (MLX's MultiLinear).
+#pragma once
+
+#include <cstdint>
+
+#include "strake/nn/context.h"
+#include "strake/shard/partition.h"
+
+namespace strake {
+
+// y = x W^T with the head's own W; whole heads are on one rank.
+class HeadLinear {
+ public:
+  explicit HeadLinear(Weight weight);  // [heads of this rank, out, in]
+
+  // x floating [rows, heads, in] -> `dtype` [rows, heads, out].
+  Tensor forward(Context& context, const Tensor& x, DType dtype) const;
+  // Every row with each of these heads' matrices: x [rows, in] -> [heads, rows, out].
+  Tensor spread(Context& context, const Tensor& x, Range heads, DType dtype) const;
+
+  int64_t heads() const { return weight_.shape()[0]; }
+  int64_t outputs() const { return weight_.shape()[1]; }
+
+ private:
+  Tensor multiply(Context& context, const Tensor& x, const GatherIndices& indices) const;
+
+  Weight weight_;
+  SumTree tree_;  // the inputs are not divided
+};
+
+}  // namespace strake

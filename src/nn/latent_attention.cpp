@@ -1,0 +1,254 @@
+#include "nn/latent_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "base/fail.h"
+#include "nn/rope.h"
+#include "quant/head_weights.h"
+
+namespace strake {
+namespace {
+
+constexpr float kNormEps = 1e-6f;  // whatever config.json says of the other norms
+// Elements of keys and values that are expanded at once.
+constexpr int64_t kExpandedAtOnce = int64_t{1} << 24;
+
+// The rows of these sequences, one after the other.
+Tensor rows_of(const Tensor& x, std::span<const SequenceRows> sequences) {
+  return by_sequence(sequences, kAnyRows,
+                     [&](const SequenceRows& rows) { return x.slice(0, rows.begin, rows.end); });
+}
+
+}  // namespace
+
+LatentAttentionConfig LatentAttentionConfig::read(const ModelConfig& config) {
+  LatentAttentionConfig result{
+      .hidden = config.integer("hidden_size"),
+      .heads = config.integer("num_attention_heads"),
+      .rank = config.integer("kv_lora_rank"),
+      .key_width = config.integer("qk_nope_head_dim"),
+      .rope_width = config.integer("qk_rope_head_dim"),
+      .value_width = config.integer("v_head_dim"),
+      .query_rank = {},
+      .bias = config.flag_or("attention_bias", false) ? Bias::kPresent : Bias::kNone,
+      .rope = make_rope(config, config.integer("qk_rope_head_dim"), 1e4),
+      .scale = rope_score_scale(config)};
+  if (config.has("q_lora_rank")) result.query_rank = config.integer("q_lora_rank");
+  if (config.flag_or("rope_interleave", true)) result.rope.pairs = RopeTable::Pairs::kAdjacent;
+  result.scale /= std::sqrt(static_cast<float>(result.key_width + result.rope_width));
+  return result;
+}
+
+struct LatentAttention::Heads {
+  Dimension inputs;  // of o_proj: all heads' values
+  Partition heads;
+
+  static Heads divide(const LayerLoader& load, const LatentAttentionConfig& config) {
+    const int64_t extent = config.heads * config.value_width;
+    const int64_t unit = std::lcm(config.value_width, load.input_unit("o_proj", extent));
+    if (extent % unit != 0)
+      fail(ErrorKind::kUnsupported, "{}: {} heads of {} elements are not whole units of {}",
+           load.path("o_proj"), config.heads, config.value_width, unit);
+    const Dimension inputs(load.path("o_proj") + ", inputs", extent, unit);
+    return {inputs, Partition::covering(load.divide(inputs), config.value_width)};
+  }
+
+  // Each form of the projections that the checkpoint does not have is made from the one that it
+  // has.
+  Projections load_projections(LayerLoader& load, const LatentAttentionConfig& config) const {
+    const auto made = [&](Weight weight) { return HeadLinear(load.prepared(std::move(weight))); };
+    switch (config.projections) {
+      case HeadProjections::kPerHead: {
+        const Weight absorb =
+            load.heads("embed_q", {config.heads, config.rank, config.key_width}, heads);
+        const Weight values =
+            load.heads("unembed_out", {config.heads, config.value_width, config.rank}, heads);
+        return {made(absorb), made(transposed_values(absorb)), made(values)};
+      }
+      case HeadProjections::kWhole: {
+        const int64_t rows = config.key_width + config.value_width;
+        const Weight all = stack_heads(
+            load.heads("kv_b_proj", {config.heads * rows, config.rank}, heads.scaled(rows)), rows);
+        const Weight keys = all.slice(1, 0, config.key_width);
+        return {made(transposed_values(keys)), made(keys),
+                made(all.slice(1, config.key_width, rows))};
+      }
+    }
+    fail(ErrorKind::kInternal, "{}: no such form of projections", load.path("kv_b_proj"));
+  }
+};
+
+LatentAttention::LatentAttention(LayerLoader load, const LatentAttentionConfig& config)
+    : LatentAttention(load, config, Heads::divide(load, config)) {}
+
+LatentAttention::LatentAttention(LayerLoader& load, const LatentAttentionConfig& config,
+                                 const Heads& heads)
+    : config_(config),
+      heads_(heads.heads.size(load.rank())),
+      latent_heads_(static_cast<size_t>(heads_), 0),
+      q_a_(config.query_rank ? std::optional(load.whole(
+                                   "q_a_proj", {*config.query_rank, config.hidden}, config.bias))
+                             : std::nullopt),
+      q_norm_(config.query_rank
+                  ? std::optional(load.rms_norm("q_a_layernorm", *config.query_rank, kNormEps))
+                  : std::nullopt),
+      q_(load.all_to_sharded(
+          config.query_rank ? "q_b_proj" : "q_proj", config.query_rank.value_or(config.hidden),
+          heads.heads.scaled(config.key_width + config.rope_width), Bias::kNone)),
+      kv_a_(load.whole("kv_a_proj_with_mqa", {config.rank + config.rope_width, config.hidden},
+                       config.bias)),
+      kv_norm_(load.rms_norm("kv_a_layernorm", config.rank, kNormEps)),
+      projections_(heads.load_projections(load, config)),
+      o_(load.sharded_to_all("o_proj", heads.inputs, config.hidden, config.bias)) {
+  if (config.indexer) indexer_.emplace(load.at("indexer"), *config.indexer);
+  load.ignore("rotary_emb.inv_freq");
+}
+
+LayerCache LatentAttention::make_cache(const CacheRoom& room) const {
+  const auto rows = [&](int64_t width) {
+    return CacheRows::make(room.storage, {1, room.capacity, width}, std::nullopt, room.device);
+  };
+  std::vector<std::pair<CachePart, CacheRows>> parts;
+  parts.emplace_back(CachePart::kLatent, rows(config_.rank + config_.rope_width));
+  if (indexer_) parts.emplace_back(CachePart::kIndexKeys, rows(indexer_->head_dim()));
+  return LayerCache(std::move(parts));
+}
+
+// Expanding P positions costs P * rank * (key + value) products a head; a row then saves
+// P * (2 rank - key - value).
+int64_t LatentAttention::expands_from() const {
+  const int64_t expanded = config_.key_width + config_.value_width;
+  const int64_t saved = 2 * config_.rank - expanded;
+  return saved <= 0 ? kAnyRows : (config_.rank * expanded + saved - 1) / saved;
+}
+
+Tensor LatentAttention::residual(Context& context, const Tensor& x) const {
+  return q_a_ ? q_norm_->forward(context, q_a_->forward(context, x, DType::kF32)) : x;
+}
+
+LatentAttention::Queries LatentAttention::queries(Context& context, const Tensor& residual,
+                                                  std::span<const SequenceRows> sequences) const {
+  const int64_t rows = residual.shape()[0];
+  const int64_t width = config_.key_width + config_.rope_width;
+  const Tensor all =
+      q_.forward(context, residual, context.activations).reshape({rows, heads_, width});
+  Queries queries{all.slice(2, 0, config_.key_width), all.slice(2, config_.key_width, width)};
+  for (const SequenceRows& sequence : sequences) {
+    Tensor turning = queries.turning.slice(0, sequence.begin, sequence.end);
+    context.backend.rope(turning, config_.rope, sequence.first_position);
+  }
+  return queries;
+}
+
+void LatentAttention::store_latents(Context& context, const Tensor& x,
+                                    std::span<const SequenceRows> sequences) const {
+  const int64_t rows = x.shape()[0];
+  const int64_t width = config_.rank + config_.rope_width;
+  const Tensor both = kv_a_.forward(context, x, DType::kF32);
+  const Tensor latents = kv_norm_.forward(context, both.slice(1, 0, config_.rank));
+  Tensor turning = both.slice(1, config_.rank, width)
+                       .to(context.activations)
+                       .reshape({rows, 1, config_.rope_width});
+  for (const SequenceRows& sequence : sequences) {
+    Tensor turned = turning.slice(0, sequence.begin, sequence.end);
+    context.backend.rope(turned, config_.rope, sequence.first_position);
+  }
+  const Tensor parts[] = {latents.reshape({rows, 1, config_.rank}), turning};
+  const Tensor entries = concatenate(parts, 2);
+  for (const SequenceRows& sequence : sequences)
+    context.backend.cache_store(sequence.cache[CachePart::kLatent],
+                                entries.slice(0, sequence.begin, sequence.end),
+                                sequence.first_position);
+}
+
+Tensor LatentAttention::forward(Context& context, const Tensor& x,
+                                std::span<const SequenceRows> sequences) const {
+  const Tensor residual = this->residual(context, x);
+  const Queries queries = this->queries(context, residual, sequences);
+  store_latents(context, x, sequences);
+  std::vector<std::optional<Tensor>> selected(sequences.size());
+  if (indexer_) {
+    const auto projections = indexer_->project(context, x, residual, sequences);
+    for (size_t i = 0; i < sequences.size(); ++i)
+      selected[i] = indexer_->select(context, projections, sequences[i]);
+  }
+  std::vector<Piece> few;
+  for (size_t i = 0; i < sequences.size(); ++i)
+    if (selected[i] || sequences[i].count() < expands_from())
+      few.push_back({sequences[i], selected[i] ? &*selected[i] : nullptr});
+  const Tensor absorbed = few.empty() ? queries.plain : this->absorbed(context, queries, few);
+  int64_t taken = 0;
+  size_t next = 0;
+  const Tensor mixed = by_sequence(sequences, kAnyRows, [&](const SequenceRows& rows) {
+    if (next == few.size() || few[next].rows.begin != rows.begin)
+      return expanded(context, queries, rows);
+    ++next;
+    taken += rows.count();
+    return absorbed.slice(0, taken - rows.count(), taken);
+  });
+  return o_.forward(context, mixed.reshape({x.shape()[0], heads_ * config_.value_width}),
+                    DType::kF32);
+}
+
+Tensor LatentAttention::absorbed(Context& context, const Queries& queries,
+                                 std::span<const Piece> pieces) const {
+  std::vector<SequenceRows> sequences;
+  for (const Piece& piece : pieces) sequences.push_back(piece.rows);
+  // Of all sequences at once: each head's matrix is read once.
+  const Tensor parts[] = {
+      projections_.absorb.forward(context, rows_of(queries.plain, sequences), context.activations),
+      rows_of(queries.turning, sequences)};
+  const Tensor latent_queries = concatenate(parts, 2);
+  std::vector<Tensor> mixed;
+  int64_t begin = 0;
+  for (const Piece& piece : pieces) {
+    AttentionView view{latent_heads_, piece.rows.first_position, config_.scale};
+    if (piece.selected != nullptr) view.selected = piece.selected->data<int32_t>();
+    const int64_t end = begin + piece.rows.count();
+    mixed.push_back(context.backend.attention(latent_queries.slice(0, begin, end),
+                                              piece.rows.cache[CachePart::kLatent], config_.rank,
+                                              view));
+    begin = end;
+  }
+  return projections_.unembed.forward(
+      context, mixed.size() == 1 ? mixed.front() : concatenate(mixed, 0), context.activations);
+}
+
+Tensor LatentAttention::expanded(Context& context, const Queries& queries,
+                                 const SequenceRows& sequence) const {
+  const int64_t positions = sequence.first_position + sequence.count();
+  const int64_t width = config_.key_width + config_.rope_width;
+  const Tensor cached = sequence.cache[CachePart::kLatent].first_rows(positions).reshape(
+      {positions, config_.rank + config_.rope_width});
+  const Tensor latents = cached.slice(1, 0, config_.rank);
+  const Tensor turned = cached.slice(1, config_.rank, config_.rank + config_.rope_width)
+                            .reshape({1, positions, config_.rope_width});
+  const Tensor query_parts[] = {queries.plain.slice(0, sequence.begin, sequence.end),
+                                queries.turning.slice(0, sequence.begin, sequence.end)};
+  const Tensor q = concatenate(query_parts, 2);
+  const int64_t at_once =
+      std::max<int64_t>(1, kExpandedAtOnce / (positions * (width + config_.value_width)));
+  std::vector<Tensor> mixed{Tensor::empty(q.dtype(), {sequence.count(), 0, config_.value_width})};
+  for (int64_t head = 0; head < heads_; head += at_once) {
+    const Range heads{head, std::min(head + at_once, heads_)};
+    const std::vector<Tensor> copies(static_cast<size_t>(heads.size()), turned);
+    const Tensor key_parts[] = {
+        projections_.expand.spread(context, latents, heads, context.activations),
+        concatenate(copies, 0)};
+    const CacheRows keys = concatenate(key_parts, 2);
+    const CacheRows values =
+        projections_.unembed.spread(context, latents, heads, context.activations);
+    std::vector<int32_t> own(static_cast<size_t>(heads.size()));
+    std::iota(own.begin(), own.end(), 0);
+    mixed.push_back(
+        context.backend.attention(q.slice(1, heads.begin, heads.end), keys, values,
+                                  AttentionView{own, sequence.first_position, config_.scale}));
+  }
+  return concatenate(mixed, 1);
+}
+
+}  // namespace strake

@@ -1,0 +1,27 @@
+// Layer normalization (arXiv:1607.06450).
+#pragma once
+
+#include <utility>
+
+#include "strake/nn/context.h"
+
+namespace strake {
+
+// Every rank holds the whole weight and bias.
+class LayerNorm {
+ public:
+  LayerNorm(Tensor weight, Tensor bias, float eps)
+      : weight_(std::move(weight)), bias_(std::move(bias)), eps_(eps) {}
+
+  // x float32 [rows, width] -> [rows, width] of the context's activations.
+  Tensor forward(Context& context, const Tensor& x) const {
+    return context.backend.layer_norm(x, {weight_, bias_, eps_}, context.activations);
+  }
+
+ private:
+  Tensor weight_;
+  Tensor bias_;
+  float eps_;
+};
+
+}  // namespace strake

@@ -1,0 +1,61 @@
+#include "nn/sparse_indexer.h"
+
+#include <algorithm>
+
+namespace strake {
+namespace {
+
+constexpr float kNormEps = 1e-6f;  // whatever config.json says of the other norms
+
+}  // namespace
+
+// The scores' constant factors, heads^-1/2 and head_dim^-1/2, do not change their order.
+SparseIndexer::SparseIndexer(LayerLoader load, const IndexerConfig& config)
+    : heads_(config.heads),
+      head_dim_(config.head_dim),
+      count_(config.count),
+      rope_(config.rope),
+      queries_(
+          load.whole("wq_b", {config.heads * config.head_dim, config.query_rank}, Bias::kNone)),
+      keys_(load.whole("wk", {config.head_dim, config.hidden}, Bias::kNone)),
+      weights_(load.whole("weights_proj", {config.heads, config.hidden}, Bias::kNone)),
+      norm_(load.layer_norm("k_norm", config.head_dim, kNormEps)) {}
+
+void SparseIndexer::turn(Context& context, Tensor& heads,
+                         std::span<const SequenceRows> sequences) const {
+  for (const SequenceRows& sequence : sequences) {
+    Tensor rows = heads.slice(0, sequence.begin, sequence.end);
+    context.backend.rope(rows, rope_, sequence.first_position);
+  }
+}
+
+SparseIndexer::Projections SparseIndexer::project(Context& context, const Tensor& x,
+                                                  const Tensor& residual,
+                                                  std::span<const SequenceRows> sequences) const {
+  const int64_t rows = x.shape()[0];
+  const Tensor keys = norm_.forward(context, keys_.forward(context, x, DType::kF32));
+  Projections result{keys.reshape({rows, 1, head_dim_}), std::nullopt, std::nullopt};
+  turn(context, result.keys, sequences);
+  for (const SequenceRows& sequence : sequences)
+    context.backend.cache_store(sequence.cache[CachePart::kIndexKeys],
+                                result.keys.slice(0, sequence.begin, sequence.end),
+                                sequence.first_position);
+  if (std::ranges::none_of(sequences, [&](const auto& each) { return selects(each); }))
+    return result;
+  result.queries =
+      queries_.forward(context, residual, context.activations).reshape({rows, heads_, head_dim_});
+  turn(context, *result.queries, sequences);
+  result.weights = weights_.forward(context, x, DType::kF32);
+  return result;
+}
+
+std::optional<Tensor> SparseIndexer::select(Context& context, const Projections& projections,
+                                            const SequenceRows& sequence) const {
+  if (!selects(sequence)) return std::nullopt;
+  return context.backend.select_keys(projections.queries->slice(0, sequence.begin, sequence.end),
+                                     projections.weights->slice(0, sequence.begin, sequence.end),
+                                     sequence.cache[CachePart::kIndexKeys],
+                                     {sequence.first_position, count_});
+}
+
+}  // namespace strake
