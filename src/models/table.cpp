@@ -3,7 +3,12 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "models/deepseek_v2.h"
+#include "models/deepseek_v3.h"
+#include "models/deepseek_v32.h"
 #include "models/gemma3_text.h"
+#include "models/glm4_moe_lite.h"
+#include "models/glm_moe_dsa.h"
 #include "models/llama.h"
 #include "models/ministral3.h"
 #include "models/mistral.h"
@@ -23,6 +28,12 @@ constexpr ModelEntry kModels[] = {
     {"qwen3", make_qwen3},
     {"smollm3", make_smollm3},
     {"gemma3_text", make_gemma3_text},
+    {"deepseek_v2", make_deepseek_v2},
+    {"deepseek_v3", make_deepseek_v3},
+    {"kimi_k2", make_deepseek_v3},
+    {"glm4_moe_lite", make_glm4_moe_lite},
+    {"deepseek_v32", make_deepseek_v32},
+    {"glm_moe_dsa", make_glm_moe_dsa},
 };
 
 }  // namespace
