@@ -94,7 +94,7 @@ void check(const BenchCommandOptions& options, const OpenModel& open,
     fail(ErrorKind::kUsage, "--plot: {} exists already", options.plot.string());
   make_backend(options.run.device, {.path = options.run.path});
   for (const int ranks : rank_counts) {
-    const Plan plan = make_plan(open, options.run.shares(ranks));
+    const Plan plan = make_plan(open, options.run.division(ranks));
     if (!options.shape.empty() && options.run.launch.hostfile.empty())
       require_memory(options, plan);
   }
@@ -135,7 +135,7 @@ int run_on_this_rank(const BenchCommandOptions& options, const OpenModel& open) 
     if (!options.ranks.empty() && std::ranges::find(options.ranks, ranks) == options.ranks.end())
       fail(ErrorKind::kUsage, "--ranks: {} expected, as mpirun started, found {}", ranks,
            fmt::join(options.ranks, ","));
-    Json run = to_json(bench(group, options.run.shares(ranks), open(Device::cpu()),
+    Json run = to_json(bench(group, options.run.division(ranks), open(Device::cpu()),
                              options.run.session(), options.bench));
     if (group.rank() != 0) return;
     if (options.one_run) return print_json(run);

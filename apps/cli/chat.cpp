@@ -68,7 +68,7 @@ class Chat {
   Chat(const ChatOptions& options, Group& group)
       : options_(options),
         group_(group),
-        session_(group, options.run.shares(group.size()), options.run.session()),
+        session_(group, options.run.division(group.size()), options.run.session()),
         tokenizer_(Tokenizer::load(options.run.model)),
         conversation_(options.run.model, tokenizer_),
         cache_(session_.make_cache(options.context)) {

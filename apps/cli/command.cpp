@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <exception>
+#include <map>
+#include <utility>
 
 #include "base/fail.h"
 #include "comm/communicators.h"
@@ -10,13 +12,28 @@
 
 namespace strake::cli {
 namespace fs = std::filesystem;
-Shares RunOptions::shares(int group_size) const {
-  if (share.empty()) return Shares::equal(group_size);
+namespace {
+
+// Heads are whole groups of so many elements, but for the smallest.
+constexpr int kCacheGroup = 32;
+
+std::vector<std::string> cache_modes() {
+  std::vector<std::string> modes;
+  for (const Format format : Format::all())
+    if (format.bits() == 8 && format.group_size() == kCacheGroup)
+      modes.emplace_back(format.mode_name());
+  return modes;
+}
+
+}  // namespace
+
+Division RunOptions::division(int group_size) const {
+  if (share.empty()) return {Shares::equal(group_size), experts};
   Shares weighted = Shares::parse(share);
   if (weighted.ranks() != group_size)
     fail(ErrorKind::kUsage, "--share: {} weights expected, one for each rank, found {}", group_size,
          weighted.ranks());
-  return weighted;
+  return {std::move(weighted), experts};
 }
 
 SessionOptions RunOptions::session() const {
@@ -24,6 +41,7 @@ SessionOptions RunOptions::session() const {
   if (placement == "auto") session.placement = PlacementPolicy::kAuto;
   if (activations == "float32") session.activations = DType::kF32;
   if (activations == "bfloat16") session.activations = DType::kBF16;
+  if (!kv_cache.empty()) session.kv_cache = Format::parse(kv_cache, 8, kCacheGroup);
   return session;
 }
 
@@ -48,11 +66,24 @@ void add_ranks_option(CLI::App& command, int& ranks) {
       ->type_name("N");
 }
 
+void add_experts_option(CLI::App& command, ExpertDivision& experts) {
+  static const std::map<std::string, ExpertDivision> kDivisions = {
+      {"split", ExpertDivision::kSplit}, {"spread", ExpertDivision::kSpread}};
+  command
+      .add_option_function<std::string>(
+          "--experts", [&experts](const std::string& name) { experts = kDivisions.at(name); },
+          "How ranks divide experts: split (each has a part of every expert) or spread (each has "
+          "some of them whole)")
+      ->check(CLI::IsMember({"split", "spread"}))
+      ->default_str("split");
+}
+
 void add_run_options(CLI::App& command, RunOptions& options) {
   add_model_option(command, options.model);
   add_json_option(command, options.json);
   command.add_option("--share", options.share, "Weight of each rank, as 2,1 (default: equal)")
       ->type_name("W,W,...");
+  add_experts_option(command, options.experts);
   command.add_option("--threads", options.threads, "Threads of each rank (0: divide the cores)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
@@ -72,6 +103,11 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "checkpoints)")
       ->check(CLI::IsMember({"auto", "bfloat16", "float32"}))
       ->capture_default_str();
+  command
+      .add_option("--kv-cache", options.kv_cache,
+                  "Keep keys and values in 8 bits, in this mode (default: as activations)")
+      ->type_name("MODE")
+      ->check(CLI::IsMember(cache_modes()));
   command
       .add_option("--deadline", options.deadline_seconds,
                   "Seconds after which a silent rank ends the run")
@@ -107,7 +143,7 @@ int run_on_ranks(const RunOptions& options, const Arguments& arguments,
   if (!is_launched_rank()) {
     const int ranks = options.ranks == 0 ? 1 : options.ranks;
     make_backend(options.device, {.path = options.path});
-    make_plan(options.model, options.shares(ranks));
+    make_plan(options.model, options.division(ranks));
     if (ranks > 1) {
       LaunchOptions launch = options.launch;
       launch.ranks = ranks;

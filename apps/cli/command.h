@@ -25,17 +25,19 @@ struct RunOptions {
   std::filesystem::path model;
   int ranks = 0;      // 0: as many as mpirun started, or 1
   std::string share;  // "2,1"; empty: equal
-  int threads = 0;    // a rank; 0: its part of the host's cores
+  ExpertDivision experts = ExpertDivision::kSplit;
+  int threads = 0;  // a rank; 0: its part of the host's cores
   std::string device = "cpu";
   std::string path;  // empty: the fastest that all ranks have
   std::string placement = "auto";
   std::string activations = "auto";
+  std::string kv_cache;  // a mode of 8 bits; empty: as activations
   double deadline_seconds = 30;
   bool json = false;
   LaunchOptions launch;
 
   // Throws Error(kUsage) when --share does not have a weight for each rank.
-  Shares shares(int group_size) const;
+  Division division(int group_size) const;
   SessionOptions session() const;
   GroupOptions group() const;
 };
@@ -43,6 +45,7 @@ struct RunOptions {
 void add_model_option(CLI::App& command, std::filesystem::path& model);
 void add_json_option(CLI::App& command, bool& json);
 void add_ranks_option(CLI::App& command, int& ranks);
+void add_experts_option(CLI::App& command, ExpertDivision& experts);
 void add_run_options(CLI::App& command, RunOptions& options);  // but --ranks
 
 // The model that ships with the program, for commands that were given none: $STRAKE_MODEL, or
@@ -68,5 +71,6 @@ void add_import(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_models(CLI::App& app, Action& action);
 
 }  // namespace strake::cli

@@ -94,7 +94,7 @@ void report(const GenerateOptions& options, const GenerationResult& result, cons
 }
 
 void generate_on_rank(const GenerateOptions& options, Group& group) {
-  Session session(group, options.run.shares(group.size()), options.run.session());
+  Session session(group, options.run.division(group.size()), options.run.session());
   std::optional<Tokenizer> tokenizer;
   if (std::filesystem::exists(options.run.model / "tokenizer.json"))
     tokenizer = Tokenizer::load(options.run.model);

@@ -17,6 +17,7 @@ struct InspectOptions {
   std::filesystem::path model;
   int ranks = 0;
   std::string share;
+  ExpertDivision experts = ExpertDivision::kSplit;
   bool json = false;
 };
 
@@ -76,7 +77,7 @@ int inspect(const InspectOptions& options) {
   if (options.ranks != 0 && options.ranks != shares.ranks())
     fail(ErrorKind::kUsage, "--share: {} weights expected, one for each rank, found {}",
          options.ranks, shares.ranks());
-  const Plan plan = make_plan(options.model, shares);
+  const Plan plan = make_plan(options.model, {shares, options.experts});
   const Checkpoint checkpoint = Checkpoint::open(options.model, Device::meta());
   const auto totals = plan.bytes_per_rank();
   if (options.json) {
@@ -128,6 +129,7 @@ void add_inspect(CLI::App& app, Action& action) {
   command->add_option("--ranks", options->ranks, "Ranks, 1 to 16 (default: 1)")->type_name("N");
   command->add_option("--share", options->share, "Weight of each rank, as 2,1")
       ->type_name("W,W,...");
+  add_experts_option(*command, options->experts);
   command->callback(
       [options, &action] { action = [options](const Arguments&) { return inspect(*options); }; });
 }

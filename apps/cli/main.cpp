@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   strake::cli::add_inspect(app, action);
   strake::cli::add_verify(app, action);
   strake::cli::add_bench(app, action);
+  strake::cli::add_models(app, action);
   const auto report = [](ErrorKind kind, const char* message) {
     fmt::print(stderr, "strake: {} error: {}\n", to_string(kind), message);
     return exit_code(kind);

@@ -51,11 +51,12 @@ void write_logits(const std::filesystem::path& path, const Tensor& logits) {
 }
 
 void score_on_rank(const ScoreOptions& options, Group& group) {
-  Session session(group, options.run.shares(group.size()), options.run.session());
+  Session session(group, options.run.division(group.size()), options.run.session());
   const auto tokens = tokens_to_score(options);
   std::optional<Tensor> logits;
-  const Score result =
-      score(session.context(), session.model(), tokens, options.logits.empty() ? nullptr : &logits);
+  SequenceCache cache = session.make_cache(std::ssize(tokens));
+  const Score result = score(session.context(), session.model(), cache, tokens,
+                             options.logits.empty() ? nullptr : &logits);
   if (group.rank() != 0) return;
   if (logits) write_logits(options.logits, *logits);
   if (options.run.json) {

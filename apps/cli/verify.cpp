@@ -28,6 +28,7 @@ int verify_command(const VerifyCommandOptions& options) {
   const auto ids = options.ids.empty() ? spread_ids(24, vocabulary) : parse_ids(options.ids);
   VerifyOptions verify_options = options.verify;
   verify_options.group = options.run.group();
+  verify_options.experts = options.run.experts;
   const auto results = verify(options.run.session(), options.ranks, ids, verify_options);
   bool equal = true;
   Json json = Json::array();
@@ -60,6 +61,7 @@ void add_verify(CLI::App& app, Action& action) {
   command->add_option("--ranks", options->ranks, "Rank counts to compare with the first")
       ->delimiter(',')
       ->capture_default_str();
+  add_experts_option(*command, options->run.experts);
   command->add_option("--ids", options->ids, "Prompt as token ids")->type_name("ID,ID,...");
   command
       ->add_option("--max-tokens", options->verify.decode_tokens,

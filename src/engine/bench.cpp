@@ -161,10 +161,10 @@ double BenchResult::product_share(const BenchPoint& point) const {
   return operations_per_token * prefill_rate(point) / product_rate;
 }
 
-BenchResult bench(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+BenchResult bench(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
                   const SessionOptions& session_options, const BenchOptions& options) {
   TimedGroup timed(group);
-  Session session(timed, shares, std::move(source), session_options);
+  Session session(timed, division, std::move(source), session_options);
   BenchResult result{};
   result.ranks = group.size();
   const int threads = session.placements()[static_cast<size_t>(group.rank())].threads;

@@ -49,7 +49,7 @@ struct BenchResult {
 
 // Loads the model and measures; all ranks call it with the same arguments, and the result is rank
 // 0's. Throws what sessions and generation throw.
-BenchResult bench(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+BenchResult bench(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
                   const SessionOptions& session, const BenchOptions& options);
 
 }  // namespace strake

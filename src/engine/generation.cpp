@@ -121,11 +121,16 @@ double Score::mean() const {
 
 Score score(Context& context, const Model& model, std::span<const int32_t> tokens,
             std::optional<Tensor>* logits) {
+  SequenceCache cache = model.make_cache(std::ssize(tokens), context.activations);
+  return score(context, model, cache, tokens, logits);
+}
+
+Score score(Context& context, const Model& model, SequenceCache& cache,
+            std::span<const int32_t> tokens, std::optional<Tensor>* logits) {
   if (tokens.size() < 2)
     fail(ErrorKind::kUsage, "at least 2 tokens expected to score, found {}", tokens.size());
   Score result;
   result.logits_hash = kHashSeed;
-  SequenceCache cache = model.make_cache(static_cast<int64_t>(tokens.size()), context.activations);
   std::vector<Tensor> pieces;
   for (size_t begin = 0; begin < tokens.size(); begin += kPrefillRows) {
     const auto piece = tokens.subspan(begin, std::min(kPrefillRows, tokens.size() - begin));

@@ -49,6 +49,9 @@ struct Score {
   uint64_t logits_hash = 0;
   double mean() const;
 };
+Score score(Context& context, const Model& model, SequenceCache& cache,
+            std::span<const int32_t> tokens, std::optional<Tensor>* logits = nullptr);
+// With a cache of its own, in the dtype of the activations.
 Score score(Context& context, const Model& model, std::span<const int32_t> tokens,
             std::optional<Tensor>* logits = nullptr);
 

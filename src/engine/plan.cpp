@@ -12,11 +12,11 @@ std::vector<int64_t> Plan::bytes_per_rank() const {
   return total;
 }
 
-Plan make_plan(const OpenModel& open, const Shares& shares) {
+Plan make_plan(const OpenModel& open, const Division& division) {
   Plan plan;
-  for (int rank = 0; rank < shares.ranks(); ++rank) {
+  for (int rank = 0; rank < division.shares.ranks(); ++rank) {
     const auto source = open(Device::meta());
-    const LayerLoader loader(*source, shares, rank);
+    const LayerLoader loader(*source, division, rank);
     load_model(*source, loader);
     for (size_t i = 0; i < loader.modules().size(); ++i) {
       const LoadedModule& module = loader.modules()[i];
@@ -27,10 +27,10 @@ Plan make_plan(const OpenModel& open, const Shares& shares) {
   return plan;
 }
 
-Plan make_plan(const std::filesystem::path& model, const Shares& shares) {
+Plan make_plan(const std::filesystem::path& model, const Division& division) {
   return make_plan(
       [&](Device device) { return std::make_unique<Checkpoint>(Checkpoint::open(model, device)); },
-      shares);
+      division);
 }
 
 }  // namespace strake

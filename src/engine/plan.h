@@ -22,7 +22,7 @@ struct Plan {
 };
 
 // Builds the model of every rank on Device::meta(). Throws what loading throws.
-Plan make_plan(const OpenModel& open, const Shares& shares);
-Plan make_plan(const std::filesystem::path& model, const Shares& shares);  // a checkpoint's
+Plan make_plan(const OpenModel& open, const Division& division);
+Plan make_plan(const std::filesystem::path& model, const Division& division);  // a checkpoint's
 
 }  // namespace strake

@@ -19,13 +19,13 @@ std::vector<int32_t> read_stop_tokens(const std::filesystem::path& model,
 
 }  // namespace
 
-Session::Session(Group& group, const Shares& shares, const SessionOptions& options)
-    : Session(group, shares, std::make_unique<Checkpoint>(Checkpoint::open(options.model)),
+Session::Session(Group& group, const Division& division, const SessionOptions& options)
+    : Session(group, division, std::make_unique<Checkpoint>(Checkpoint::open(options.model)),
               options) {
   stop_tokens_ = read_stop_tokens(options.model, source_->config());
 }
 
-Session::Session(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
                  const SessionOptions& options)
     : source_(std::move(source)),
       placements_(place_ranks(group, options.threads, options.placement)),
@@ -35,12 +35,13 @@ Session::Session(Group& group, const Shares& shares, std::unique_ptr<ModelSource
       context_{*backend_, group,
                options.activations.value_or(source_->quantization().global() ? DType::kBF16
                                                                              : DType::kF32)},
+      kv_cache_(options.kv_cache),
       bytes_per_rank_(static_cast<size_t>(group.size())) {
-  if (shares.ranks() != group.size())
+  if (division.shares.ranks() != group.size())
     fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),
-         shares.ranks());
+         division.shares.ranks());
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
-  const LayerLoader loader(*source_, shares, group.rank(),
+  const LayerLoader loader(*source_, division, group.rank(),
                            {.prepare = [&](Weight w) { return backend_->prepare(std::move(w)); },
                             .after_each = [&] { group.barrier(); }});
   model_ = load_model(*source_, loader);

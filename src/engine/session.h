@@ -26,15 +26,17 @@ struct SessionOptions {
   // By default bfloat16 for quantized checkpoints and float32 for others, whose weights are worth
   // it.
   std::optional<DType> activations = {};
+  // Of cached keys and values; nothing: in the dtype of the activations.
+  std::optional<Format> kv_cache = {};
 };
 
 class Session {
  public:
   // Reads this rank's part of the model; returns when all ranks have theirs. Throws what loading
   // throws, and Error(kUsage) when shares and group disagree.
-  Session(Group& group, const Shares& shares, const SessionOptions& options);
+  Session(Group& group, const Division& division, const SessionOptions& options);
   // Of a model that is no checkpoint: options.model has no meaning, and no token ends a text.
-  Session(Group& group, const Shares& shares, std::unique_ptr<ModelSource> source,
+  Session(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
           const SessionOptions& options);
 
   Context& context() { return context_; }
@@ -44,7 +46,7 @@ class Session {
   // Each rank's threads, and where they run.
   const std::vector<Placement>& placements() const { return placements_; }
   SequenceCache make_cache(int64_t capacity) const {
-    return model_->make_cache(capacity, context_.activations);
+    return model_->make_cache(capacity, {context_.activations, kv_cache_});
   }
   // What this rank holds, in the order of the model.
   const std::vector<LoadedModule>& modules() const { return modules_; }
@@ -59,6 +61,7 @@ class Session {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   Context context_;
+  std::optional<Format> kv_cache_;
   std::vector<LoadedModule> modules_;
   std::vector<int64_t> bytes_per_rank_;
   std::vector<int32_t> stop_tokens_;

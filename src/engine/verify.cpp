@@ -55,10 +55,10 @@ std::vector<Verification> verify(const SessionOptions& session, std::span<const 
   if (prompt.empty()) fail(ErrorKind::kUsage, "the prompt has no tokens");
   std::vector<Verification> results;
   for (const int ranks : rank_counts) {
-    const Shares shares = Shares::equal(ranks);
+    const Division division(Shares::equal(ranks), options.experts);
     Verification result{ranks, true, "", {}};
     run_ranks(ranks, options.group, [&](Group& group) {
-      Session own(group, shares, session);
+      Session own(group, division, session);
       auto trace = run_traced(own, prompt, options);
       if (group.rank() == 0) result.trace = std::move(trace);
     });

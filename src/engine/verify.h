@@ -28,6 +28,7 @@ struct Verification {
 struct VerifyOptions {
   int64_t prefill_piece = 0;  // prompt tokens run at once; 0: all
   int64_t decode_tokens = 8;  // greedy, after the prompt
+  ExpertDivision experts = ExpertDivision::kSplit;
   GroupOptions group = {};
 };
 

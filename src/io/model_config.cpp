@@ -91,6 +91,15 @@ std::vector<std::string> ModelConfig::texts(std::string_view field) const {
   return value->get<std::vector<std::string>>();
 }
 
+std::vector<int64_t> ModelConfig::integers(std::string_view field) const {
+  const Json* value = find(field);
+  if (value == nullptr) return {};
+  if (!value->is_array() ||
+      !std::ranges::all_of(*value, [](const Json& x) { return x.is_number_integer(); }))
+    mismatch(field, "a list of whole numbers");
+  return value->get<std::vector<int64_t>>();
+}
+
 std::vector<int32_t> ModelConfig::token_ids(std::string_view field) const {
   const Json* value = find(field);
   if (value == nullptr) return {};

@@ -35,6 +35,7 @@ class ModelConfig {
   // Lists.
   std::vector<double> numbers(std::string_view field) const;
   std::vector<std::string> texts(std::string_view field) const;
+  std::vector<int64_t> integers(std::string_view field) const;  // empty where absent
   // One token id or a list of them; empty where absent.
   std::vector<int32_t> token_ids(std::string_view field) const;
   // A nested object as a config of its own, or nothing.

@@ -84,7 +84,7 @@ DeepseekConfig DeepseekConfig::read(const ModelConfig& config) {
                                 .experts = rule.experts,
                                 .chosen = rule.chosen}};
   if (config.has("n_shared_experts"))
-    result.mixture.shared_width = width * config.integer("n_shared_experts");
+    result.mixture.shared_width = width * config.integer("n_shared_experts", 0);
   return result;
 }
 

@@ -40,10 +40,11 @@ class Model {
   virtual Tensor logits(Context& context, const Tensor& x) const = 0;
 };
 
-// One architecture. `model_type` as config.json names it.
+// One architecture.
 struct ModelEntry {
-  std::string_view model_type;
+  std::string_view model_type;  // as config.json names it
   std::unique_ptr<Model> (*make)(LayerLoader load);
+  std::string_view models;  // that people know it by
 };
 
 std::span<const ModelEntry> known_models();

@@ -53,21 +53,19 @@ Attention::Attention(LayerLoader& load, const AttentionConfig& config, const Hea
     for (int64_t head = range.begin; head < range.end; ++head)
       kv_of_query_.push_back(static_cast<int32_t>(head / ratio - kv_ranges.front().begin));
   if (config.norms) {
-    const auto [eps, weight] = *config.norms;
-    q_norm_ = load.rms_norm("q_norm", head_dim_, eps, weight);
-    k_norm_ = load.rms_norm("k_norm", head_dim_, eps, weight);
+    q_norm_.emplace(load, "q_norm", *config.norms, heads.query, head_dim_);
+    k_norm_.emplace(load, "k_norm", *config.norms, heads.kv, head_dim_);
   }
   if (config.sinks == Sinks::kPresent)
     sinks_ = load.tensor("sinks", {config.heads}, &heads.query).to(DType::kF32);
 }
 
 Tensor Attention::project(Context& context, const Tensor& x, const Linear& projection,
-                          const std::optional<RmsNorm>& norm) const {
+                          const std::optional<HeadNorm>& norm) const {
   const int64_t rows = x.shape()[0];
   Tensor y = projection.forward(context, x, norm ? DType::kF32 : context.activations);
-  const int64_t heads = y.shape()[1] / head_dim_;
-  if (norm) y = norm->forward(context, y.reshape({rows * heads, head_dim_}));
-  return y.reshape({rows, heads, head_dim_});
+  if (norm) y = norm->forward(context, y);
+  return y.reshape({rows, y.shape()[1] / head_dim_, head_dim_});
 }
 
 std::vector<float> Attention::row_scales(const SequenceRows& rows) const {

@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "nn/batch.h"
+#include "nn/head_norm.h"
 #include "nn/layer_loader.h"
 
 namespace strake {
-
-// Norms of each head's queries and keys, before they turn: q_norm and k_norm.
-struct HeadNorms {
-  float eps;
-  NormWeight weight = NormWeight::kFactor;
-};
 
 // Scores of a query at position p are 1 + beta ln(1 + floor(p / unit)) times as large.
 struct ScoreGrowth {
@@ -57,7 +52,7 @@ class Attention {
   struct Heads;  // how the heads divide
   Attention(LayerLoader& load, const AttentionConfig& config, const Heads& heads);
   Tensor project(Context& context, const Tensor& x, const Linear& projection,
-                 const std::optional<RmsNorm>& norm) const;
+                 const std::optional<HeadNorm>& norm) const;
   std::vector<float> row_scales(const SequenceRows& rows) const;
 
   int64_t head_dim_;
@@ -69,7 +64,7 @@ class Attention {
   std::optional<int64_t> window_;
   std::optional<ScoreGrowth> growth_;
   Linear q_, k_, v_, o_;
-  std::optional<RmsNorm> q_norm_, k_norm_;
+  std::optional<HeadNorm> q_norm_, k_norm_;
   std::optional<Tensor> sinks_;  // float32 [query heads of this rank]
 };
 

@@ -220,6 +220,23 @@ Tensor Backend::layer_norm(const Tensor& x, const NormParameters& norm, DType dt
   return do_layer_norm(x, norm, dtype);
 }
 
+Tensor Backend::sum_squares(const Tensor& x) {
+  expect_dtype("sum_squares", "x", x, DType::kF32, 2);
+  return do_sum_squares(x);
+}
+
+Tensor Backend::rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                              DType dtype) {
+  expect_dtype("rms_norm_part", "x", x, DType::kF32, 2);
+  expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm_part",
+         fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
+  expect_dtype("rms_norm_part", "squares", squares.sums, DType::kF32, 2);
+  expect(squares.sums.shape()[0] == x.shape()[0] && squares.width >= 1, "rms_norm_part",
+         fmt::format("squares of {} rows", x.shape()[0]), text(squares.sums));
+  expect(is_floating(dtype), "rms_norm_part", "a floating result", std::string(to_string(dtype)));
+  return do_rms_norm_part(x, w, squares, dtype);
+}
+
 void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
   expect_floating("rope", "x", x, 3);
   expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",

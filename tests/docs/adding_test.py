@@ -29,7 +29,8 @@ BESIDES = {
     "src/quant/quantized_matrix.cpp": {"affine", "nvfp4"},
     "src/ops/cpu/block_layout.cpp": {"affine"},
     "apps/cli/bench.cpp": {"mxfp8"},
-    "src/io/gguf_architecture.cpp": {"llama"},
+    "src/io/gguf_architecture.cpp": {"llama", "qwen2", "qwen3"},
+    "src/io/gguf_tokenizer.cpp": {"qwen2"},
     "src/models/shapes.cpp": {"llama"},
     "src/tensor/tensor.cpp": {"cpu"},
     "src/engine/session.h": {"cpu"},
@@ -97,7 +98,8 @@ class Section:
         for row in re.split(r"\n *(?=\{)", body):
             name = re.search(r'"(\w+)"', row)
             if name:
-                yield name[1], re.findall(r"\b\w*[A-Za-z_]\w*\b", row)
+                names = re.sub(r'"[^"]*"', "", row)  # texts name nothing
+                yield name[1], re.findall(r"\b\w*[A-Za-z_]\w*\b", names)
 
     def has(self, path, name):
         """Whether the page says that what is called so is in this file."""

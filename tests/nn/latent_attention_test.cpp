@@ -114,10 +114,11 @@ class TinyLatent {
   }
 
   void write() { path_ = builder.open().path(); }
+  Checkpoint open() const { return Checkpoint::open(path_); }
 
   // The same rows after each other in pieces of these sizes; every rank has the same.
   Tensor run(Context& context, const Tensor& x, const std::vector<int64_t>& pieces) const {
-    Checkpoint checkpoint = Checkpoint::open(path_);
+    Checkpoint checkpoint = open();
     auto config = LatentAttentionConfig::read(checkpoint.config());
     config.indexer = indexer;
     config.projections = projections;
@@ -383,7 +384,7 @@ TEST(LatentAttention, RunsSequencesOfDifferentLengthsTogether) {
   model.add_indexer();
   model.write();
   on_ranks(1, [&](Context& context) {
-    Checkpoint checkpoint = model.builder.reopen();
+    Checkpoint checkpoint = model.open();
     auto config = LatentAttentionConfig::read(checkpoint.config());
     config.indexer = model.indexer;
     const LatentAttention attention(LayerLoader(checkpoint, Shares::equal(1), 0), config);

@@ -114,6 +114,18 @@ TEST_F(Caches, CodesAreReadAsWhatTheyStandFor) {
                });
 }
 
+TEST_F(Caches, ARingMayHoldCodes) {
+  const CacheStorage storage(DType::kBF16, Format::parse("mxfp8"));
+  CacheRows ring = cache(storage, 5000, 32, 100), whole = cache(storage, 1000, 32);
+  const Tensor k = rows(1, 1000, kCachedHeads, 32), q = rows(3, 1, std::ssize(kHeads), 32);
+  for (int64_t first = 0; first < 1000; first += 125)
+    for (CacheRows* each : {&ring, &whole})
+      backend_->cache_store(*each, k.slice(0, first, first + 125), first);
+  const AttentionView view{kHeads, 999, 0.2f, 100};
+  EXPECT_TRUE(same_bits(backend_->attention(q, ring, ring, view),
+                        backend_->attention(q, whole, whole, view)));
+}
+
 TEST_F(Caches, ValuesMayBeTheFirstElementsOfTheKeys) {
   const Tensor keys = random_weight(1, {kCachedHeads, 600, 36}).to(DType::kBF16);
   for (const int64_t width : {36, 20, 16})

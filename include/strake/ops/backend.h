@@ -44,6 +44,13 @@ struct Mixture {
   Axis axis = Axis::kInputs;
 };
 
+// What a norm divides rows by.
+struct RowSquares {
+  const Tensor& sums;  // float32 [M, parts]
+  int64_t width;       // of all parts together
+  float eps;
+};
+
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
@@ -121,6 +128,11 @@ class Backend {
   Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
   // x float32 [M, D] -> `dtype` [M, D] (arXiv:1607.06450).
   Tensor layer_norm(const Tensor& x, const NormParameters& norm, DType dtype);
+  // x float32 [M, D] -> float32 [M]: the sum of each row's squares.
+  Tensor sum_squares(const Tensor& x);
+  // rms_norm of rows of which x [M, D] and w [D] are a part: over the sums of squares that all
+  // parts have, float32 [M, parts], added up in order.
+  Tensor rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares, DType dtype);
   // In place on x floating [M, heads, D]; row m stands at first_position + m.
   void rope(Tensor& x, const RopeTable& table, int64_t first_position);
   // cache [heads, slots, D]: positions first_position.. become x [M, heads, D] of its dtype.
@@ -155,6 +167,9 @@ class Backend {
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;
   virtual Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) = 0;
+  virtual Tensor do_sum_squares(const Tensor& x) = 0;
+  virtual Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                                  DType dtype) = 0;
   virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
   virtual void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) = 0;
   virtual Tensor do_attention(const Tensor& q, const AttentionRows& cached,

@@ -57,9 +57,8 @@ void copy_rows(const CacheRows& rows, const ChunkPart& part, std::byte* to) {
 }  // namespace
 
 size_t CachedChunks::room() const {
-  const int64_t keys = row_bytes(cached_.keys);
-  return static_cast<size_t>(kKeyChunk *
-                             (keys + (values_are_keys() ? 0 : row_bytes(cached_.values)) + 64));
+  const int64_t values = values_are_keys() ? 0 : row_bytes(cached_.values);
+  return static_cast<size_t>(kKeyChunk * (row_bytes(cached_.keys) + values));
 }
 
 CachedHead CachedChunks::get(const ChunkPart& part, std::byte* room) const {

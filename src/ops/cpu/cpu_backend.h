@@ -39,6 +39,9 @@ class CpuBackend final : public Backend {
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
   Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
+  Tensor do_sum_squares(const Tensor& x) override;
+  Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                          DType dtype) override;
   void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
   void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,

@@ -1,8 +1,10 @@
 // Norms, rotary embedding and activations.
 #include <cmath>
+#include <numeric>
 
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
+#include "ops/cpu/lanes.h"
 #include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
@@ -46,6 +48,38 @@ Tensor CpuBackend::do_layer_norm(const Tensor& x, const NormParameters& norm, DT
                                    out + m * width * size_of(dtype));
   });
   return y;
+}
+
+Tensor CpuBackend::do_sum_squares(const Tensor& x) {
+  const int64_t width = x.shape()[1];
+  Tensor y = Tensor::empty(DType::kF32, {x.shape()[0]});
+  const float* const in = x.data<float>().data();
+  float* const out = y.mutable_data<float>().data();
+  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) out[m] = dot(in + m * width, in + m * width, width);
+  });
+  return y;
+}
+
+Tensor CpuBackend::do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                                    DType dtype) {
+  const int64_t width = x.shape()[1];
+  const int64_t parts = squares.sums.shape()[1];
+  Tensor y = Tensor::empty(DType::kF32, x.shape());
+  const Tensor weight = w.to(DType::kF32);
+  const float* const in = x.data<float>().data();
+  const float* const factors = weight.data<float>().data();
+  const float* const sums = squares.sums.data<float>().data();
+  float* const out = y.mutable_data<float>().data();
+  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) {
+      const float sum = std::accumulate(sums + m * parts, sums + (m + 1) * parts, 0.0f);
+      const float factor = 1 / std::sqrt(sum / static_cast<float>(squares.width) + squares.eps);
+      for (int64_t i = m * width; i < (m + 1) * width; ++i)
+        out[i] = in[i] * factor * factors[i - m * width];
+    }
+  });
+  return y.to(dtype);
 }
 
 void CpuBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_position) {
