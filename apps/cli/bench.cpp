@@ -27,7 +27,7 @@ struct BenchCommandOptions {
   RunOptions run;
   std::vector<int> ranks;  // empty: 1, or as many as mpirun started
   std::string shape;
-  std::optional<int64_t> layers;
+  ShapeCut cut;
   std::string mode;
   std::optional<int> bits;
   std::optional<int> group_size;
@@ -47,9 +47,10 @@ std::optional<Format> format_of_shape(const BenchCommandOptions& options) {
 
 OpenModel model_to_open(const BenchCommandOptions& options) {
   if (options.shape.empty()) {
-    if (options.layers || !options.mode.empty() || options.bits || options.group_size)
+    if (options.cut.layers || options.cut.experts || !options.mode.empty() || options.bits ||
+        options.group_size)
       fail(ErrorKind::kUsage,
-           "--layers, --mode, --bits and --group-size have no meaning without "
+           "--layers, --routed-experts, --mode, --bits and --group-size have no meaning without "
            "--shape");
     const auto model = options.run.model.empty() ? default_model() : options.run.model;
     return [model](Device device) {
@@ -58,7 +59,7 @@ OpenModel model_to_open(const BenchCommandOptions& options) {
   }
   if (!options.run.model.empty())
     fail(ErrorKind::kUsage, "one of --model and --shape expected, found both");
-  const ModelConfig config = shape_config(options.shape, options.layers, format_of_shape(options));
+  const ModelConfig config = shape_config(options.shape, options.cut, format_of_shape(options));
   return [config](Device device) { return std::make_unique<RandomWeights>(config, device); };
 }
 
@@ -81,7 +82,8 @@ void require_memory(const BenchCommandOptions& options, const Plan& plan) {
   const int64_t there = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
   if (needed > there)
     fail(ErrorKind::kUsage,
-         "--shape {}: {} of weights, and this machine has {} of memory; --layers cuts the model",
+         "--shape {}: {} of weights, and this machine has {} of memory; --layers and "
+         "--routed-experts cut the model",
          options.shape, format_bytes(needed), format_bytes(there));
 }
 
@@ -192,7 +194,11 @@ void add_bench(CLI::App& app, Action& action) {
       ->add_option("--shape", options->shape,
                    "Random weights in the shape of a known model, in place of --model: " + names)
       ->type_name("NAME");
-  command->add_option("--layers", options->layers, "With --shape: so many of its layers")
+  command->add_option("--layers", options->cut.layers, "With --shape: so many of its layers")
+      ->type_name("N");
+  command
+      ->add_option("--routed-experts", options->cut.experts,
+                   "With --shape: so many of each layer's experts")
       ->type_name("N");
   command
       ->add_option("--mode", options->mode,

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,30 @@ constexpr ModelShape kShapes[] = {
         "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
         "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
         "tie_word_embeddings": false})"},
+    {"deepseek-v3", "DeepSeek-V3", R"({"model_type": "deepseek_v3", "hidden_size": 7168,
+        "num_hidden_layers": 61, "num_attention_heads": 128, "q_lora_rank": 1536,
+        "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "intermediate_size": 18432, "first_k_dense_replace": 3, "moe_intermediate_size": 2048,
+        "n_routed_experts": 256, "num_experts_per_tok": 8, "n_shared_experts": 1, "n_group": 8,
+        "topk_group": 4, "norm_topk_prob": true, "routed_scaling_factor": 2.5,
+        "vocab_size": 129280, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "max_position_embeddings": 163840, "rope_scaling": {"type": "yarn", "factor": 40,
+        "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0,
+        "original_max_position_embeddings": 4096}, "tie_word_embeddings": false})"},
+    {"glm-5", "GLM-5", R"({"model_type": "glm_moe_dsa", "hidden_size": 6144,
+        "num_hidden_layers": 78, "num_attention_heads": 64, "q_lora_rank": 2048,
+        "kv_lora_rank": 512, "qk_nope_head_dim": 192, "qk_rope_head_dim": 64, "v_head_dim": 256,
+        "index_n_heads": 32, "index_head_dim": 128, "index_topk": 2048,
+        "intermediate_size": 12288, "first_k_dense_replace": 3, "moe_intermediate_size": 2048,
+        "n_routed_experts": 256, "num_experts_per_tok": 8, "n_shared_experts": 1, "n_group": 1,
+        "topk_group": 1, "norm_topk_prob": true, "routed_scaling_factor": 2.5,
+        "vocab_size": 154880, "rms_norm_eps": 1e-5, "max_position_embeddings": 202752,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
+        "tie_word_embeddings": false})"},
 };
+
+constexpr const char* kDenseLayers = "first_k_dense_replace";
+constexpr const char* kExperts = "n_routed_experts";
 
 const ModelShape& find_shape(std::string_view name) {
   std::vector<std::string_view> names;
@@ -60,15 +84,29 @@ const ModelShape& find_shape(std::string_view name) {
 
 std::span<const ModelShape> known_shapes() { return kShapes; }
 
-ModelConfig shape_config(std::string_view name, std::optional<int64_t> layers,
+ModelConfig shape_config(std::string_view name, const ShapeCut& cut,
                          const std::optional<Format>& format) {
   const ModelShape& shape = find_shape(name);
   Json json = parse_json(shape.config, shape.name);
-  if (layers) {
+  if (cut.layers) {
     const auto all = json.at("num_hidden_layers").get<int64_t>();
-    if (*layers < 1 || *layers > all)
-      fail(ErrorKind::kUsage, "--layers: 1 to {} expected for {}, found {}", all, name, *layers);
-    json["num_hidden_layers"] = *layers;
+    if (*cut.layers < 1 || *cut.layers > all)
+      fail(ErrorKind::kUsage, "--layers: 1 to {} expected for {}, found {}", all, name,
+           *cut.layers);
+    json["num_hidden_layers"] = *cut.layers;
+    if (json.contains(kDenseLayers))
+      json[kDenseLayers] = json.at(kDenseLayers).get<int64_t>() * *cut.layers / all;
+  }
+  if (cut.experts) {
+    if (!json.contains(kExperts))
+      fail(ErrorKind::kUsage, "--routed-experts: {} has no experts", name);
+    const auto all = json.at(kExperts).get<int64_t>();
+    const auto least = std::max(json.at("num_experts_per_tok").get<int64_t>(),
+                                json.at("n_group").get<int64_t>() * 2);
+    if (*cut.experts < least || *cut.experts > all)
+      fail(ErrorKind::kUsage, "--routed-experts: {} to {} expected for {}, found {}", least, all,
+           name, *cut.experts);
+    json[kExperts] = *cut.experts;
   }
   if (format) json["quantization"] = format_json(*format);
   return ModelConfig::parse(dump_json(json), shape.name);

@@ -18,10 +18,15 @@ struct ModelShape {
 
 std::span<const ModelShape> known_shapes();
 
-// The config.json of a shape: with `layers` of its layers, all where none is given, and with
-// weights in `format`, or dense. Throws Error(kUsage) that lists the known shapes, or when there
-// are not so many layers.
-ModelConfig shape_config(std::string_view name, std::optional<int64_t> layers,
+// What is kept of a shape, so that it fits a machine; all where nothing is said.
+struct ShapeCut {
+  std::optional<int64_t> layers = {};   // those without experts in proportion, rounded down
+  std::optional<int64_t> experts = {};  // to route to, of each layer that has any
+};
+
+// The config.json of a shape, or of what the cut leaves of it, with weights in `format`, or dense.
+// Throws Error(kUsage) that lists the known shapes, or when there are not so many layers or experts.
+ModelConfig shape_config(std::string_view name, const ShapeCut& cut,
                          const std::optional<Format>& format);
 
 }  // namespace strake

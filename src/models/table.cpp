@@ -3,8 +3,13 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "models/deepseek_v2.h"
+#include "models/deepseek_v3.h"
+#include "models/deepseek_v32.h"
 #include "models/gemma3_text.h"
 #include "models/glm4_moe.h"
+#include "models/glm4_moe_lite.h"
+#include "models/glm_moe_dsa.h"
 #include "models/gpt_oss.h"
 #include "models/llama.h"
 #include "models/minimax_m2.h"
@@ -33,6 +38,12 @@ constexpr ModelEntry kModels[] = {
     {"gpt_oss", make_gpt_oss, "gpt-oss 20B, 120B"},
     {"glm4_moe", make_glm4_moe, "GLM-4.5 to 4.7"},
     {"minimax_m2", make_minimax_m2, "MiniMax-M2, M2.1"},
+    {"deepseek_v2", make_deepseek_v2, "DeepSeek-V2, V2.5, their Lite and Coder"},
+    {"deepseek_v3", make_deepseek_v3, "DeepSeek-V3, R1, V3.1"},
+    {"kimi_k2", make_deepseek_v3, "Kimi K2"},
+    {"glm4_moe_lite", make_glm4_moe_lite, "GLM-4.7-Flash"},
+    {"deepseek_v32", make_deepseek_v32, "DeepSeek-V3.2"},
+    {"glm_moe_dsa", make_glm_moe_dsa, "GLM-5"},
 };
 
 }  // namespace

@@ -90,6 +90,7 @@ LatentAttention::LatentAttention(LayerLoader& load, const LatentAttentionConfig&
     : config_(config),
       heads_(heads.heads.size(load.rank())),
       latent_heads_(static_cast<size_t>(heads_), 0),
+      indexer_name_(load.path("indexer")),
       q_a_(config.query_rank ? std::optional(load.whole(
                                    "q_a_proj", {*config.query_rank, config.hidden}, config.bias))
                              : std::nullopt),
@@ -175,6 +176,8 @@ Tensor LatentAttention::forward(Context& context, const Tensor& x,
     const auto projections = indexer_->project(context, x, residual, sequences);
     for (size_t i = 0; i < sequences.size(); ++i)
       selected[i] = indexer_->select(context, projections, sequences[i]);
+    for (const auto& positions : selected)
+      if (positions) context.record(indexer_name_, *positions);
   }
   std::vector<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "nn/batch.h"
@@ -87,6 +88,7 @@ class LatentAttention {
   LatentAttentionConfig config_;
   int64_t heads_;                      // of this rank
   std::vector<int32_t> latent_heads_;  // the one that each of them reads
+  std::string indexer_name_;           // in traces
   std::optional<Linear> q_a_;
   std::optional<RmsNorm> q_norm_;
   Linear q_;  // q_b_proj, or q_proj where queries are not low-rank

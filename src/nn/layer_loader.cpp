@@ -113,6 +113,17 @@ StackedLinear LayerLoader::stack(std::string_view name, const Shape& shape, cons
   return {prepared(std::move(weight)), std::move(bias)};
 }
 
+Weight LayerLoader::heads(std::string_view name, const Shape& shape, const Partition& partition) {
+  Weight weight = state_->source.weight(path(name), shape, cut(0, partition));
+  loaded({.path = path(name),
+          .kind = ModuleKind::kLinear,
+          .shape = shape,
+          .sharding = Sharding::kAllToSharded,
+          .partition = partition},
+         weight);
+  return weight;
+}
+
 Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width,
                                  EmbeddingUse use) {
   Partition partition = divide(Dimension(path(name) + ", vocabulary", vocabulary, 1));
@@ -143,6 +154,11 @@ Tensor LayerLoader::tensor(std::string_view name, const Shape& shape, const Part
   }
   loaded(std::move(module), tensor);
   return tensor;
+}
+
+LayerNorm LayerLoader::layer_norm(std::string_view name, int64_t width, float eps) {
+  Tensor weight = tensor(std::string(name) + ".weight", {width});
+  return {std::move(weight), tensor(std::string(name) + ".bias", {width}), eps};
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps, NormWeight weight) {

@@ -11,6 +11,7 @@
 
 #include "io/model_source.h"
 #include "nn/division.h"
+#include "nn/layer_norm.h"
 #include "strake/nn/embedding.h"
 #include "strake/nn/linear.h"
 #include "strake/nn/rms_norm.h"
@@ -101,9 +102,13 @@ class LayerLoader {
                ModuleKind kind = ModuleKind::kLinear);
   // `shape` is of the whole stack, [stack, out, in].
   StackedLinear stack(std::string_view name, const Shape& shape, const StackPart& part);
+  // Of a weight whose outermost axis the partition divides, what this rank holds, not prepared: it
+  // is kept in several forms.
+  Weight heads(std::string_view name, const Shape& shape, const Partition& partition);
   Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width, EmbeddingUse use);
   RmsNorm rms_norm(std::string_view name, int64_t width, float eps,
                    NormWeight weight = NormWeight::kFactor);
+  LayerNorm layer_norm(std::string_view name, int64_t width, float eps);
   // A lone floating tensor: whole, or this rank's part of its outermost axis.
   Tensor tensor(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
   // The weight as products read it fastest.

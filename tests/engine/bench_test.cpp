@@ -27,7 +27,7 @@ TEST(Bench, RandomModelsHaveTheSameLogitsOnEveryNumberOfRanks) {
   const BenchOptions options{{5, 40}, 3, 1};
   for (const auto& format : {std::optional<Format>(), std::optional(Format::parse("mxfp8")),
                              std::optional(Format::parse("affine", 4, 32))}) {
-    const auto config = shape_config("smollm2-135m", 1, format);
+    const auto config = shape_config("smollm2-135m", {.layers = 1}, format);
     const BenchResult one = measure(1, config, options);
     ASSERT_EQ(one.points.size(), 2u);
     EXPECT_NE(one.points[0].logits_hash, one.points[1].logits_hash);
@@ -40,7 +40,7 @@ TEST(Bench, RandomModelsHaveTheSameLogitsOnEveryNumberOfRanks) {
 }
 
 TEST(Bench, CountsWhatATokenReadsAndComputes) {
-  const auto config = shape_config("smollm2-135m", 2, Format::parse("mxfp8"));
+  const auto config = shape_config("smollm2-135m", {.layers = 2}, Format::parse("mxfp8"));
   const Plan plan =
       make_plan([&](Device device) { return std::make_unique<RandomWeights>(config, device); },
                 Shares::equal(2));
@@ -54,7 +54,7 @@ TEST(Bench, CountsWhatATokenReadsAndComputes) {
 
 TEST(Bench, SharesFollowFromWhatWasMeasured) {
   const BenchResult result =
-      measure(2, shape_config("smollm2-135m", 1, Format::parse("mxfp4")), {{16}, 4, 2});
+      measure(2, shape_config("smollm2-135m", {.layers = 1}, Format::parse("mxfp4")), {{16}, 4, 2});
   const BenchPoint& point = result.points.front();
   EXPECT_EQ(result.ranks, 2);
   EXPECT_EQ(point.context, 16);

@@ -113,9 +113,12 @@ class TinyLatent {
     add_vector("indexer.k_norm.bias", kIndexDim);
   }
 
+  void write() { path_ = builder.open().path(); }
+  Checkpoint open() const { return Checkpoint::open(path_); }
+
   // The same rows after each other in pieces of these sizes; every rank has the same.
   Tensor run(Context& context, const Tensor& x, const std::vector<int64_t>& pieces) const {
-    Checkpoint checkpoint = builder.reopen();
+    Checkpoint checkpoint = open();
     auto config = LatentAttentionConfig::read(checkpoint.config());
     config.indexer = indexer;
     config.projections = projections;
@@ -259,6 +262,7 @@ class TinyLatent {
     return seen;
   }
 
+  std::filesystem::path path_;
   uint64_t seed_ = 0;
   std::map<std::string, Tensor> values_;
 };
@@ -296,7 +300,7 @@ TEST(LatentAttention, IsItsDefinitionInBothForms) {
         SCOPED_TRACE(kind.name);
         TinyLatent model(stored, kind);
         model.projections = asked;
-        model.builder.open();
+        model.write();
         const Matrix expected = model.expected(x);
         for (const auto& pieces : kPieces)
           EXPECT_LT(difference(on_one_rank(
@@ -310,8 +314,8 @@ TEST(LatentAttention, IsItsDefinitionInBothForms) {
 TEST(LatentAttention, TakesQueriesOfFullRank) {
   std::string config = kConfig;
   config.replace(config.find("\"q_lora_rank\": 32"), 17, "\"q_lora_rank\": null");
-  const TinyLatent model(Stored::kPerHead, {"dense", {}}, config);
-  model.builder.open();
+  TinyLatent model(Stored::kPerHead, {"dense", {}}, config);
+  model.write();
   const Tensor x = inputs(10);
   EXPECT_LT(difference(on_one_rank([&](Context& context) { return model.run(context, x, {10}); }),
                        model.expected(x)),
@@ -321,7 +325,7 @@ TEST(LatentAttention, TakesQueriesOfFullRank) {
 TEST(LatentAttention, AttendsToTheKeysThatItsIndexerSelects) {
   TinyLatent model(Stored::kPerHead);
   model.add_indexer();
-  model.builder.open();
+  model.write();
   const Tensor x = inputs(80);
   const Matrix expected = model.expected(x);
   for (const auto& pieces : kPieces)
@@ -334,8 +338,8 @@ TEST(LatentAttention, AttendsToTheKeysThatItsIndexerSelects) {
 
 TEST(LatentAttention, FormsAgreeInBfloat16) {
   const Tensor x = inputs(80);
-  const TinyLatent model(Stored::kPerHead, kKinds[1]);
-  model.builder.open();
+  TinyLatent model(Stored::kPerHead, kKinds[1]);
+  model.write();
   const auto run = [&](const std::vector<int64_t>& pieces) {
     return on_one_rank([&](Context& context) {
       Context rounded{context.backend, context.group, DType::kBF16};
@@ -360,7 +364,7 @@ TEST(LatentAttention, GivesTheSameBitsOnEveryNumberOfRanks) {
         for (const char* module : {"indexer.wq_b", "indexer.wk", "indexer.weights_proj"})
           model.builder.config["quantization"][module] = false;
       }
-      model.builder.open();
+      model.write();
       for (const auto& pieces : {std::vector<int64_t>{80}, std::vector<int64_t>{10, 1, 69}}) {
         const Tensor expected =
             on_one_rank([&](Context& context) { return model.run(context, x, pieces); });
@@ -378,9 +382,9 @@ TEST(LatentAttention, RunsSequencesOfDifferentLengthsTogether) {
   const Tensor x = inputs(96);
   TinyLatent model(Stored::kPerHead);
   model.add_indexer();
-  model.builder.open();
+  model.write();
   on_ranks(1, [&](Context& context) {
-    Checkpoint checkpoint = model.builder.reopen();
+    Checkpoint checkpoint = model.open();
     auto config = LatentAttentionConfig::read(checkpoint.config());
     config.indexer = model.indexer;
     const LatentAttention attention(LayerLoader(checkpoint, Shares::equal(1), 0), config);
