@@ -30,8 +30,9 @@ struct Experts::Parts {
     return {axis == Mixture::Axis::kInputs ? 1 : 0, partition, config.bias, read_share(config)};
   }
   // Biases of the whole are added after the sum.
-  StackPart inputs(const ExpertsConfig& config) const {
-    return {axis == Mixture::Axis::kInputs ? 2 : 0, partition, Bias::kNone, read_share(config)};
+  StackPart inputs(const ExpertsConfig& config, int rank) const {
+    return {axis == Mixture::Axis::kInputs ? 2 : 0, partition, Bias::kNone, read_share(config),
+            Reduction(dimension, partition).bytes_sent(rank, config.hidden)};
   }
 
  private:
@@ -99,7 +100,7 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
       up_(load.stack("up_proj", {config.experts, config.width, config.hidden},
                      parts.outputs(config))),
       down_(load.stack("down_proj", {config.experts, config.hidden, config.width},
-                       parts.inputs(config))) {
+                       parts.inputs(config, load.rank()))) {
   if (config.bias == Bias::kNone) return;
   const Tensor biases = load.tensor("down_proj.bias", {config.experts, config.hidden});
   if (load.device().kind != DeviceKind::kMeta) down_biases_ = load.prepared(transposed(biases));

@@ -106,7 +106,8 @@ StackedLinear LayerLoader::stack(std::string_view name, const Shape& shape, cons
           .sharding = part.axis == 2 ? Sharding::kShardedToAll : Sharding::kAllToSharded,
           .partition = part.partition,
           .axis = part.axis,
-          .read_share = part.read_share},
+          .read_share = part.read_share,
+          .sent = part.sent},
          weight, offsets);
   std::optional<Weight> bias;
   if (offsets) bias = prepared(*offsets);

@@ -58,6 +58,7 @@ struct StackPart {
   const Partition& partition;
   Bias bias;  // of parts of the inputs: none
   double read_share = 1;
+  int64_t sent = 0;  // as in LoadedModule
 };
 
 // How a checkpoint stores the factors of a norm: as they are, or less 1.
