@@ -45,7 +45,7 @@ ModelConfig read_config(const PlanOptions& options) {
     fail(ErrorKind::kUsage, "one of --config and --shape expected, found {}",
          options.config.empty() ? "neither" : "both");
   if (!options.shape.empty())
-    return shape_config(options.shape, std::nullopt,
+    return shape_config(options.shape, {},
                         options.mode.empty() ? std::nullopt : format_of(options));
   const auto file = std::filesystem::is_directory(options.config) ? options.config / "config.json"
                                                                   : options.config;

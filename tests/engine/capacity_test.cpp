@@ -10,7 +10,7 @@ namespace strake {
 namespace {
 
 OpenModel shape(std::string_view name, int64_t layers, const std::optional<Format>& format) {
-  const ModelConfig config = shape_config(name, layers, format);
+  const ModelConfig config = shape_config(name, {.layers = layers}, format);
   return [config](Device device) { return std::make_unique<RandomWeights>(config, device); };
 }
 
