@@ -159,38 +159,42 @@ def find_prompt(model, vocabulary, size):
     raise SystemExit(f"no prompt of {size} tokens has clear greedy steps")
 
 
-def find_window(model, vocabulary, seeds):
+def find_window(models, vocabulary, seeds):
+    """Ids that the first model finds likely, and their likelihood to each of the models."""
     for seed in seeds:
+        ids = sample_window(models[0], vocabulary, seed)
         with Choices() as choices:
-            ids = sample_window(model, vocabulary, seed)
+            likelihoods = [likelihood(model, ids) for model in models]
         if choices.least > LEAST_CHOICE:
-            return ids
+            return ids, likelihoods
     raise SystemExit("no window has clear choices")
 
 
-def make_reference(model, vocabulary):
+def make_reference(model, vocabulary, quantized):
+    """reference.json but `quantized`, whose models' likelihoods of the windows come apart."""
     reference, rows = {"versions": VERSIONS, "prompts": [], "validation": []}, {}
     for index, size in enumerate(PROMPT_SIZES):
         ids, tokens, gap = find_prompt(model, vocabulary, size)
         reference["prompts"].append({"ids": ids, "greedy": tokens, "gap": round(gap, 4)})
         rows[f"logits.{index}"] = logits_of(model, ids)[-LOGIT_ROWS:].contiguous()
+    others = []
     for index in range(WINDOWS):
-        ids = find_window(model, vocabulary, range(index * SEEDS, (index + 1) * SEEDS))
-        reference["validation"].append({"ids": ids, "nll": likelihood(model, ids)})
-    return reference, rows
+        seeds = range(index * SEEDS, (index + 1) * SEEDS)
+        ids, (first, *rest) = find_window([model, *quantized], vocabulary, seeds)
+        reference["validation"].append({"ids": ids, "nll": first})
+        others.append(rest)
+    return reference, rows, others
 
 
-def make_quantized(config, tensors, reference):
-    result = {"mlx": VERSIONS["mlx"], "modules": [], "formats": {}}
+def quantize_all(config, tensors):
+    """The `quantized` object but its likelihoods, and the models of its formats."""
+    result, models = {"mlx": VERSIONS["mlx"], "modules": [], "formats": {}}, []
     for name in models_mlx.FORMATS:
         kind = config["model_type"]
         decoded, report, result["modules"] = models_mlx.quantize_weights(kind, tensors, name)
-        model = make_model(config, decoded)
-        with Choices() as choices:
-            report["nll"] = [likelihood(model, w["ids"]) for w in reference["validation"]]
-        print(f"  {name}: closest choice {choices.least:.1e}")
+        models.append(make_model(config, decoded))
         result["formats"][name] = report
-    return result
+    return result, models
 
 
 def check_effects(folder, config, tensors, logits):
@@ -229,11 +233,16 @@ def make_hub_form(root, name):
         tensors = models_mlx.unpack_experts(stored)
     write_checkpoint(root / name, config, stored)
     model = open_model(root / name, config)
-    reference, rows = make_reference(model, config["vocab_size"])
+    quantized, models = None, []
+    if "quantization_config" not in config:
+        quantized, models = quantize_all(config, tensors)
+    reference, rows, others = make_reference(model, config["vocab_size"], models)
     longest = reference["prompts"][-1]["ids"]
     check_effects(name, config, tensors, (longest, logits_of(model, longest)))
-    if "quantization_config" not in config:
-        reference["quantized"] = make_quantized(config, tensors, reference)
+    if quantized:
+        for form, *likelihoods in zip(quantized["formats"].values(), *others):
+            form["nll"] = likelihoods
+        reference["quantized"] = quantized
     write_reference(root / name, reference, rows)
 
 
@@ -243,7 +252,7 @@ def make_mlx_form(root, name):
     models_mlx.convert(root / source, folder, mode, bits, group)
     tensors = models_mlx.to_hub_names(models_mlx.decode_checkpoint(folder))
     config = configs.config_of(source)
-    reference, rows = make_reference(make_model(config, tensors), config["vocab_size"])
+    reference, rows, _ = make_reference(make_model(config, tensors), config["vocab_size"], [])
     write_reference(folder, reference, rows)
 
 

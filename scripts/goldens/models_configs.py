@@ -1,4 +1,4 @@
-"""The tiny configs of models.py, each as the hub serves it.
+"""The tiny configs of models.py, each as the hub serves it, by folder.
 
 Sizes: inputs that groups of 64 divide, and a few that only 32 divides; heads, experts and widths
 that rank counts do not divide; prompts of 120 tokens lie beyond every window and top-k.
@@ -6,7 +6,7 @@ that rank counts do not divide; prompts of 120 tokens lie beyond every window an
 Values for which transformers and mlx-lm are known to agree: correction biases are positive (masked
 groups count 0 in mlx-lm, -inf in transformers and DeepSeek's own code), gemma3's hidden size has an
 exact root (mlx-lm rounds it to bfloat16), gpt_oss has no `truncate` (mlx-lm ignores it;
-gpt_oss-mxfp4 has it, as the hub's gpt-oss, with the meaning of OpenAI's code).
+gpt_oss-mxfp4 has it as the hub's gpt-oss, with the meaning of OpenAI's code).
 """
 
 COMMON = {
@@ -18,7 +18,6 @@ COMMON = {
     "torch_dtype": "bfloat16",
 }
 
-# What most of them have.
 USUAL = {
     "hidden_act": "silu",
     "num_hidden_layers": 2,
@@ -198,9 +197,7 @@ GPT_OSS_MXFP4 = {
     "num_key_value_heads": 1,
     "intermediate_size": 96,
     "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-    "num_experts_per_tok": 3,
-    "experts_per_token": 3,
-    "num_local_experts": 5,
+    **{"num_experts_per_tok": 3, "experts_per_token": 3, "num_local_experts": 5},
     "rope_scaling": {**GPT_OSS["rope_scaling"], "truncate": False},
     "quantization_config": {
         "quant_method": "mxfp4",
@@ -369,7 +366,6 @@ GLM_MOE_DSA = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
 }
 
-# folder: config
 CONFIGS = {
     "mistral": MISTRAL,
     "qwen2": QWEN2,
