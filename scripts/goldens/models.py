@@ -11,17 +11,17 @@ Python 3.11:
 A folder has config.json and model.safetensors as the hub serves such a model (the folders *-mlx: as
 mlx_lm.convert -q writes it), no tokenizer, and
 
-- reference.json: prompts with the 16 greedy tokens after each (`gap`: the least distance between the
-  two largest logits on the way), windows of ids with their mean negative log-likelihood, and
+- reference.json: prompts with the 16 greedy tokens after each (`gap`: the least distance between
+  the two largest logits on the way), windows of ids with their mean negative log-likelihood, and
   `quantized`: the same with weights that MLX quantized and decoded again. Its `modules` have a
   quantized form, by mlx-lm's paths; in each format all of them have that format except `overrides`
   (affine, where no mode is named) and `float` (inputs that the group size does not divide).
   kv_b_proj is quantized as the one matrix that the hub has; mlx-lm splits it by heads before.
 - reference.safetensors: `logits.I`, float32, the last four positions of prompt I or fewer.
 
-All in float32 from the bfloat16 weights, without a key-value cache, eager attention. A change of
-anything that `matters` names must change the logits, or this script fails; so it does when a greedy
-step, a router's choice or an indexer's choice is too close to be decided in float32.
+All in float32 from the bfloat16 weights, without a key-value cache, eager attention. What
+models_effects.py names must change the logits, or this script fails; so it does when a greedy step,
+a router's choice or an indexer's choice is too close to be decided in float32.
 """
 
 import json
@@ -34,6 +34,7 @@ import models_configs as configs
 import models_mlx
 import torch
 import transformers
+from models_effects import EFFECTS
 from models_weights import make_weights
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
@@ -185,7 +186,9 @@ def make_quantized(config, tensors, reference):
         kind = config["model_type"]
         decoded, report, result["modules"] = models_mlx.quantize_weights(kind, tensors, name)
         model = make_model(config, decoded)
-        report["nll"] = [likelihood(model, window["ids"]) for window in reference["validation"]]
+        with Choices() as choices:
+            report["nll"] = [likelihood(model, w["ids"]) for w in reference["validation"]]
+        print(f"  {name}: closest choice {choices.least:.1e}")
         result["formats"][name] = report
     return result
 
@@ -193,7 +196,7 @@ def make_quantized(config, tensors, reference):
 def check_effects(folder, config, tensors, logits):
     """That what must matter does, on the longest prompt."""
     ids, before = logits
-    for what, change in configs.MODELS[folder][1].items():
+    for what, change in EFFECTS[folder].items():
         changed = dict(tensors)
         if "tensors" in change:
             names = [name for name in tensors if re.search(change["tensors"], name)]
@@ -248,7 +251,7 @@ def main():
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     root = Path(sys.argv[1])
-    for name in sys.argv[2:] or [*configs.MODELS, *configs.MLX_FORMS]:
+    for name in sys.argv[2:] or [*configs.CONFIGS, *configs.MLX_FORMS]:
         print(name, flush=True)
         (make_mlx_form if name in configs.MLX_FORMS else make_hub_form)(root, name)
 

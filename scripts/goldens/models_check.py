@@ -5,10 +5,10 @@
     scripts/goldens/models_check.py tests/data/models [FOLDER ...]
 
 Prints for each folder the greedy tokens that differ, the largest relative error of a prompt's
-logits, the largest difference of a window's likelihood, and modules that mlx-lm would quantize and
-reference.json does not list, or the other way. Where mlx-lm is known to differ it is told what to do:
-it reads rope_parameters for few types, wants one full-attention layer in a mistral, ignores yarn's
-truncate, and does not read gpt-oss's unquantized experts.
+logits, the largest difference of a window's likelihood, and whether mlx-lm would quantize the
+modules that reference.json lists, in the same formats. Where mlx-lm is known to differ it is told
+what to do: it reads rope_parameters for few types, wants one full-attention layer in a mistral,
+ignores yarn's truncate, and does not read gpt-oss's unquantized experts.
 """
 
 import json
@@ -24,7 +24,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import load_model
+from mlx_lm.utils import load_model, quantize_model
 from safetensors.numpy import load_file
 
 
@@ -122,6 +122,19 @@ def quantizable(model):
     return {re.sub(r"\.(embed_q|unembed_out)$", ".kv_b_proj", path) for path in paths}
 
 
+def check_modules(folder, config, expected):
+    """kv_b_proj apart, which mlx-lm splits, and whose halves have other inputs."""
+    model = open_model(folder, config)
+    print("   quantizable:", *sorted(quantizable(model) ^ set(expected["modules"])))
+    for name, form in expected["formats"].items():
+        sizes = (form["group_size"], form["bits"], form["mode"])
+        model, found = quantize_model(open_model(folder, config), dict(config), *sizes)
+        overrides = {k: v for k, v in found["quantization"].items() if isinstance(v, dict)}
+        left = {path for path in quantizable(model) if not path.endswith("kv_b_proj")}
+        same = overrides == form["overrides"] and left == set(form["float"])
+        print(f"   {name}:", "same" if same else (overrides, left))
+
+
 def check(folder):
     config = json.loads((folder / "config.json").read_text())
     reference = json.loads((folder / "reference.json").read_text())
@@ -140,14 +153,13 @@ def check(folder):
     for case in wrong:
         print("  ", *case)
     if "quantized" in reference:
-        other = quantizable(model) ^ set(reference["quantized"]["modules"])
-        print("   modules differ:" if other else "   same modules", *sorted(other))
+        check_modules(folder, config, reference["quantized"])
 
 
 def main():
     mx.set_default_device(mx.cpu)
     root = Path(sys.argv[1])
-    for name in sys.argv[2:] or [*configs.MODELS, *configs.MLX_FORMS]:
+    for name in sys.argv[2:] or [*configs.CONFIGS, *configs.MLX_FORMS]:
         check(root / name)
 
 

@@ -1,14 +1,12 @@
-"""The tiny configs of models.py, each as the hub serves it, and what must matter in each.
+"""The tiny configs of models.py, each as the hub serves it.
 
 Sizes: inputs that groups of 64 divide, and a few that only 32 divides; heads, experts and widths
-that rank counts do not divide; prompts of 120 tokens lie beyond every window and top-k. `matters`
-names changes that must be seen in the logits: keys of the config, or tensors (by a regular
-expression) with the number that replaces their elements.
+that rank counts do not divide; prompts of 120 tokens lie beyond every window and top-k.
 
 Values for which transformers and mlx-lm are known to agree: correction biases are positive (masked
 groups count 0 in mlx-lm, -inf in transformers and DeepSeek's own code), gemma3's hidden size has an
-exact root (mlx-lm rounds it to bfloat16), gpt_oss has no `truncate` (mlx-lm ignores it; gpt_oss-mxfp4
-has it, as the hub's gpt-oss, with the meaning of OpenAI's code).
+exact root (mlx-lm rounds it to bfloat16), gpt_oss has no `truncate` (mlx-lm ignores it;
+gpt_oss-mxfp4 has it, as the hub's gpt-oss, with the meaning of OpenAI's code).
 """
 
 COMMON = {
@@ -20,31 +18,35 @@ COMMON = {
     "torch_dtype": "bfloat16",
 }
 
+# What most of them have.
+USUAL = {
+    "hidden_act": "silu",
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": False,
+}
+
 YARN = {"factor": 4.0, "original_max_position_embeddings": 64, "beta_fast": 32, "beta_slow": 1}
 
 MISTRAL = {
+    **USUAL,
     "architectures": ["MistralForCausalLM"],
     "model_type": "mistral",
-    "hidden_act": "silu",
     "head_dim": 32,
-    "num_hidden_layers": 2,
     "num_attention_heads": 6,
-    "num_key_value_heads": 2,
     "intermediate_size": 192,
     "rms_norm_eps": 1e-05,
     "rope_theta": 10000.0,
     "sliding_window": 16,
-    "tie_word_embeddings": False,
 }
 
 MINISTRAL3 = {
+    **USUAL,
     "architectures": ["Ministral3ForCausalLM"],
     "model_type": "ministral3",
-    "hidden_act": "silu",
     "head_dim": 32,
     "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 128,
     "rms_norm_eps": 1e-05,
     "rope_parameters": {
@@ -52,24 +54,21 @@ MINISTRAL3 = {
         "type": "yarn",
         "rope_type": "yarn",
         "rope_theta": 10000.0,
+        "factor": 8.0,
         "mscale": 1.0,
         "mscale_all_dim": 1.0,
         "llama_4_scaling_beta": 0.4,
-        "factor": 8.0,
         "original_max_position_embeddings": 32,
     },
     "sliding_window": None,
-    "tie_word_embeddings": False,
 }
 
 QWEN2 = {
+    **USUAL,
     "architectures": ["Qwen2ForCausalLM"],
     "model_type": "qwen2",
     "vocab_size": 272,
-    "hidden_act": "silu",
     "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 192,
     "rms_norm_eps": 1e-06,
     "rope_theta": 1000000.0,
@@ -80,13 +79,12 @@ QWEN2 = {
 }
 
 QWEN3 = {
+    **USUAL,
     "architectures": ["Qwen3ForCausalLM"],
     "model_type": "qwen3",
     "vocab_size": 300,
-    "hidden_act": "silu",
     "attention_bias": False,
     "head_dim": 32,
-    "num_hidden_layers": 2,
     "num_attention_heads": 6,
     "num_key_value_heads": 3,
     "intermediate_size": 128,
@@ -94,18 +92,15 @@ QWEN3 = {
     "rope_parameters": {**YARN, "rope_type": "yarn", "rope_theta": 50000.0},
     "sliding_window": None,
     "use_sliding_window": False,
-    "tie_word_embeddings": False,
 }
 
 SMOLLM3 = {
+    **USUAL,
     "architectures": ["SmolLM3ForCausalLM"],
     "model_type": "smollm3",
-    "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
     "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 128,
     "no_rope_layer_interval": 4,
     "no_rope_layers": [1, 0, 1, 1],
@@ -147,15 +142,12 @@ GEMMA3_TEXT = {
 }
 
 QWEN3_MOE = {
+    **USUAL,
     "architectures": ["Qwen3MoeForCausalLM"],
     "model_type": "qwen3_moe",
-    "hidden_act": "silu",
     "attention_bias": False,
     "decoder_sparse_step": 1,
     "head_dim": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 96,
     "mlp_only_layers": [0],
     "moe_intermediate_size": 96,
@@ -167,34 +159,26 @@ QWEN3_MOE = {
     "rope_theta": 10000.0,
     "sliding_window": None,
     "use_sliding_window": False,
-    "tie_word_embeddings": False,
 }
 
 MIXTRAL = {
+    **USUAL,
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
-    "hidden_act": "silu",
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 96,
     "num_experts_per_tok": 2,
     "num_local_experts": 4,
     "rms_norm_eps": 1e-05,
     "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
     "sliding_window": None,
-    "tie_word_embeddings": False,
 }
 
 GPT_OSS = {
+    **USUAL,
     "architectures": ["GptOssForCausalLM"],
     "model_type": "gpt_oss",
-    "hidden_act": "silu",
     "attention_bias": True,
     "head_dim": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 64,
     "layer_types": ["sliding_attention", "full_attention"],
     "num_experts_per_tok": 2,
@@ -205,7 +189,6 @@ GPT_OSS = {
     "rope_scaling": {**YARN, "rope_type": "yarn", "beta_fast": 4.0, "beta_slow": 1.0},
     "sliding_window": 16,
     "swiglu_limit": 7.0,
-    "tie_word_embeddings": False,
 }
 
 GPT_OSS_MXFP4 = {
@@ -221,25 +204,18 @@ GPT_OSS_MXFP4 = {
     "rope_scaling": {**GPT_OSS["rope_scaling"], "truncate": False},
     "quantization_config": {
         "quant_method": "mxfp4",
-        "modules_to_not_convert": [
-            "model.layers.*.self_attn",
-            "model.layers.*.mlp.router",
-            "model.embed_tokens",
-            "lm_head",
-        ],
+        "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router"]
+        + ["model.embed_tokens", "lm_head"],
     },
 }
 
 GLM4_MOE = {
+    **USUAL,
     "architectures": ["Glm4MoeForCausalLM"],
     "model_type": "glm4_moe",
-    "hidden_act": "silu",
     "attention_bias": True,
     "head_dim": 32,
     "first_k_dense_replace": 1,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
     "intermediate_size": 96,
     "moe_intermediate_size": 96,
     "n_group": 1,
@@ -254,16 +230,14 @@ GLM4_MOE = {
     "rope_scaling": None,
     "rope_theta": 10000.0,
     "routed_scaling_factor": 1.5,
-    "tie_word_embeddings": False,
     "use_qk_norm": True,
 }
 
 MINIMAX_M2 = {
+    **USUAL,
     "architectures": ["MiniMaxM2ForCausalLM"],
     "model_type": "minimax_m2",
-    "hidden_act": "silu",
     "head_dim": 32,
-    "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "num_key_value_heads": 1,
     "intermediate_size": 64,
@@ -277,13 +251,11 @@ MINIMAX_M2 = {
     "scoring_func": "sigmoid",
     "shared_intermediate_size": 0,
     "use_routing_bias": True,
-    "tie_word_embeddings": False,
 }
 
 LATENT = {
-    "hidden_act": "silu",
+    **USUAL,
     "attention_bias": False,
-    "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "num_key_value_heads": 3,
     "kv_lora_rank": 64,
@@ -307,7 +279,6 @@ LATENT = {
     "topk_group": 1,
     "rms_norm_eps": 1e-06,
     "rope_theta": 10000.0,
-    "tie_word_embeddings": False,
 }
 
 DEEPSEEK_V2 = {
@@ -346,13 +317,17 @@ KIMI_K2 = {
     "n_routed_experts": 5,
     "num_experts_per_tok": 3,
     "routed_scaling_factor": 2.827,
-    "rope_scaling": {**YARN, "type": "yarn", "factor": 8.0, "mscale": 1.0, "mscale_all_dim": 0.5},
+    "rope_scaling": {
+        **{**YARN, "factor": 8.0, "original_max_position_embeddings": 32},
+        **{"type": "yarn", "mscale": 1.0, "mscale_all_dim": 0.5},
+    },
 }
 
 GLM4_MOE_LITE = {
     **LATENT,
     "architectures": ["Glm4MoeLiteForCausalLM"],
     "model_type": "glm4_moe_lite",
+    "attention_bias": True,
     "num_attention_heads": 5,
     "num_key_value_heads": 5,
     "n_group": 1,
@@ -376,10 +351,10 @@ DEEPSEEK_V32 = {
 }
 
 GLM_MOE_DSA = {
+    **USUAL,
     **{key: value for key, value in LATENT.items() if key != "rope_theta"},
     "architectures": ["GlmMoeDsaForCausalLM"],
     "model_type": "glm_moe_dsa",
-    "attention_bias": False,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
     "qk_rope_head_dim": 8,
@@ -394,126 +369,26 @@ GLM_MOE_DSA = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
 }
 
-NO_WINDOW = {"config": {"sliding_window": 4096}}
-NO_NORMS = {"tensors": r"[qk]_norm\.weight", "value": 1.0}
-NO_BIAS = {"tensors": r"_proj\.bias", "value": 0.0}
-NO_CORRECTION = {"tensors": r"e_score_correction_bias", "value": 0.0}
-NO_SHARED = {"tensors": r"shared_experts\.down_proj", "value": 0.0}
-NO_SCALING = {"config": {"rope_scaling": None}}
-ONE_GROUP = {"config": {"n_group": 1, "topk_group": 1}}
-DENSE_ATTENTION = {"config": {"index_topk": 4096}}
-
-
-def default_rope(theta):
-    return {"config": {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}}
-
-
-# folder: (config, what matters)
-MODELS = {
-    "mistral": (MISTRAL, {"window": NO_WINDOW}),
-    "qwen2": (QWEN2, {"biases": NO_BIAS}),
-    "qwen3": (QWEN3, {"norms": NO_NORMS, "yarn": default_rope(50000.0)}),
-    "gemma3_text": (
-        GEMMA3_TEXT,
-        {
-            "window": NO_WINDOW,
-            "norms": {"tensors": r"[qk]_norm\.weight", "value": 0.0},
-            "local theta": {"config": {"rope_local_base_freq": 100000.0}},
-            "linear": NO_SCALING,
-            "scale": {"config": {"query_pre_attn_scalar": 32}},
-        },
-    ),
-    "smollm3": (
-        SMOLLM3,
-        {"rope of no layer": {"config": {"no_rope_layers": [1, 1, 1, 1]}}, "llama3": NO_SCALING},
-    ),
-    "ministral3": (
-        MINISTRAL3,
-        {
-            "query scale": {
-                "config": {
-                    "rope_parameters": {**MINISTRAL3["rope_parameters"], "llama_4_scaling_beta": 0}
-                }
-            },
-        },
-    ),
-    "qwen3_moe": (
-        QWEN3_MOE,
-        {"norms": NO_NORMS, "normalised weights": {"config": {"norm_topk_prob": False}}},
-    ),
-    "mixtral": (MIXTRAL, {"second expert": {"config": {"num_experts_per_tok": 1}}}),
-    "gpt_oss": (
-        GPT_OSS,
-        {
-            "window": NO_WINDOW,
-            "sinks": {"tensors": r"sinks", "value": -1e4},
-            "attention biases": {"tensors": r"[qkvo]_proj\.bias", "value": 0.0},
-            "expert biases": {"tensors": r"experts\..*_bias", "value": 0.0},
-            "router bias": {"tensors": r"router\.bias", "value": 0.0},
-            "clamp": {"config": {"swiglu_limit": 100.0}},
-        },
-    ),
-    "gpt_oss-mxfp4": (
-        GPT_OSS_MXFP4,
-        {
-            "window": NO_WINDOW,
-            "sinks": {"tensors": r"sinks", "value": -1e4},
-            "truncation": {"config": {"rope_scaling": GPT_OSS["rope_scaling"]}},
-        },
-    ),
-    "glm4_moe": (
-        GLM4_MOE,
-        {
-            "biases": NO_BIAS,
-            "norms": NO_NORMS,
-            "correction": NO_CORRECTION,
-            "shared expert": NO_SHARED,
-            "partial rotary": {"config": {"partial_rotary_factor": 1.0}},
-        },
-    ),
-    "minimax_m2": (
-        MINIMAX_M2,
-        {
-            "norms": NO_NORMS,
-            "correction": NO_CORRECTION,
-            "partial rotary": {"config": {"rotary_dim": 32}},
-        },
-    ),
-    "deepseek_v2": (
-        DEEPSEEK_V2,
-        {"shared expert": NO_SHARED, "groups": ONE_GROUP, "yarn": NO_SCALING},
-    ),
-    "deepseek_v3": (
-        DEEPSEEK_V3,
-        {
-            "correction": NO_CORRECTION,
-            "shared expert": NO_SHARED,
-            "groups": ONE_GROUP,
-            "yarn": NO_SCALING,
-        },
-    ),
-    "kimi_k2": (
-        KIMI_K2,
-        {"correction": NO_CORRECTION, "shared expert": NO_SHARED, "yarn": NO_SCALING},
-    ),
-    "glm4_moe_lite": (GLM4_MOE_LITE, {"correction": NO_CORRECTION, "shared expert": NO_SHARED}),
-    "deepseek_v32": (
-        DEEPSEEK_V32,
-        {
-            "sparse attention": DENSE_ATTENTION,
-            "correction": NO_CORRECTION,
-            "groups": ONE_GROUP,
-            "yarn": NO_SCALING,
-        },
-    ),
-    "glm_moe_dsa": (
-        GLM_MOE_DSA,
-        {
-            "sparse attention": DENSE_ATTENTION,
-            "correction": NO_CORRECTION,
-            "shared expert": NO_SHARED,
-        },
-    ),
+# folder: config
+CONFIGS = {
+    "mistral": MISTRAL,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+    "gemma3_text": GEMMA3_TEXT,
+    "smollm3": SMOLLM3,
+    "ministral3": MINISTRAL3,
+    "qwen3_moe": QWEN3_MOE,
+    "mixtral": MIXTRAL,
+    "gpt_oss": GPT_OSS,
+    "gpt_oss-mxfp4": GPT_OSS_MXFP4,
+    "glm4_moe": GLM4_MOE,
+    "minimax_m2": MINIMAX_M2,
+    "deepseek_v2": DEEPSEEK_V2,
+    "deepseek_v3": DEEPSEEK_V3,
+    "kimi_k2": KIMI_K2,
+    "glm4_moe_lite": GLM4_MOE_LITE,
+    "deepseek_v32": DEEPSEEK_V32,
+    "glm_moe_dsa": GLM_MOE_DSA,
 }
 
 # folder: (made from, mode, bits, group size), as `mlx_lm.convert -q` is asked.
@@ -525,4 +400,4 @@ MLX_FORMS = {
 
 
 def config_of(folder):
-    return {**COMMON, **MODELS[folder][0]}
+    return {**COMMON, **CONFIGS[folder]}

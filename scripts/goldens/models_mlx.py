@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import mlx.core as mx
 import numpy as np
@@ -96,9 +95,8 @@ def quantize_weights(kind, tensors, format_name):
             result[name] = tensor.float()
             continue
         path = module_path(name)
-        paths = [path.replace("gate_up", part) for part in ("gate", "up")] if fused else [path]
-        if not fused or fused[1] == "down":
-            paths = [path]
+        parts = ("gate", "up") if "gate_up_proj" in path else ("",)
+        paths = [path.replace("gate_up", part) for part in parts]
         modules += paths
         inputs = tensor.shape[1] if fused else tensor.shape[-1]
         if inputs % group != 0:
@@ -202,7 +200,3 @@ def to_hub_names(tensors):
         elif not name.endswith(".unembed_out.weight"):
             result[name] = tensor
     return result
-
-
-if __name__ == "__main__":
-    sys.exit("see models.py")

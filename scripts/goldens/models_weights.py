@@ -64,6 +64,10 @@ def latent_attention(weights, path, config):
     weights.norm(f"{path}.kv_a_layernorm", rank)
     weights.linear(f"{path}.kv_b_proj", heads * (nope + value), rank, 1.5)
     weights.linear(f"{path}.o_proj", hidden, heads * value, 2.0)
+    if config["attention_bias"]:
+        weights.put(f"{path}.q_a_proj.bias", (query_rank,), 0, 0.7)
+        weights.put(f"{path}.kv_a_proj_with_mqa.bias", (rank + rope,), 0, 0.7)
+        weights.put(f"{path}.o_proj.bias", (hidden,), 0, 0.5)
     if "index_topk" in config:
         index_heads, index_head = config["index_n_heads"], config["index_head_dim"]
         weights.linear(f"{path}.indexer.wq_b", index_heads * index_head, query_rank, 1.5)
