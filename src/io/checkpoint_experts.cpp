@@ -124,21 +124,21 @@ Weight Checkpoint::experts(const std::string& module, const ExpertForm& form, co
 
 Weight Checkpoint::separate_experts(const std::string& module, const ExpertForm& form,
                                     const Shape& shape, const std::optional<Cut>& cut) {
-  std::vector<Range> held{{0, shape[0]}};
-  std::optional<Cut> of_each;
-  if (cut && cut->axis == 0)
-    held = cut->ranges;
-  else if (cut)
-    of_each = Cut{cut->axis - 1, cut->ranges};
-  int64_t count = 0;
-  for (const Range range : held) count += range.size();
+  const Cut none{0, {}};
+  const bool by_expert = cut && cut->axis == 0;
+  const auto of_each =
+      cut && !by_expert ? std::optional(Cut{cut->axis - 1, cut->ranges}) : std::nullopt;
+  const auto is_held = [&](int64_t expert) {
+    return !by_expert || std::ranges::any_of(cut->ranges, [&](const Range& range) {
+      return range.begin <= expert && expert < range.end;
+    });
+  };
   const Shape each{shape[1], shape[2]};
-  StackBuilder stack(module, count, shape_of_cut(each, of_each)[0]);
-  // A rank without experts has a stack of the same kind, of none.
-  if (count == 0) stack.add(weight(form.separate(0), each, Cut{0, {}}));
-  for (const Range range : held)
-    for (int64_t expert = range.begin; expert < range.end; ++expert)
-      stack.add(weight(form.separate(expert), each, of_each));
+  StackBuilder stack(module, shape_of_cut(shape, by_expert ? cut : std::nullopt)[0],
+                     shape_of_cut(each, of_each)[0]);
+  // Of the others nothing is read, but they must be there.
+  for (int64_t expert = 0; expert < shape[0]; ++expert)
+    stack.add(weight(form.separate(expert), each, is_held(expert) ? of_each : none));
   return std::move(stack).finish();
 }
 

@@ -95,9 +95,12 @@ Tensor gather_columns(Context& context, const Tensor& local, const Partition& co
   const int64_t rows = local.shape()[0];
   const int64_t width = size_of(local.dtype());
   std::vector<int64_t> counts;
-  for (int rank = 0; rank < columns.ranks(); ++rank)
+  int64_t sent = 0;  // columns of all ranks, replicated ones too
+  for (int rank = 0; rank < columns.ranks(); ++rank) {
     counts.push_back(rows * columns.size(rank) * width);
-  Tensor gathered = Tensor::empty(local.dtype(), {rows * columns.extent()});
+    sent += columns.size(rank);
+  }
+  Tensor gathered = Tensor::empty(local.dtype(), {rows * sent});
   context.group.all_gather(local.bytes(), gathered.mutable_bytes(), counts);
   // Rank-major to row-major: each rank's row is cut into the ranges that it holds.
   Tensor result = Tensor::empty(local.dtype(), {rows, columns.extent()});

@@ -12,7 +12,7 @@ StackBuilder::StackBuilder(std::string module, int64_t count, int64_t rows)
 
 void StackBuilder::add(const Weight& matrix) {
   const std::optional<Format> format = matrix.format();
-  if (added_ > 0 && format != format_)
+  if (!parts_.empty() && format != format_)
     fail(ErrorKind::kCheckpoint, "{}: experts of one format expected, found {} and {}", module_,
          format_ ? format_->to_string() : "none", format ? format->to_string() : "none");
   format_ = format;
@@ -23,7 +23,7 @@ void StackBuilder::add(const Weight& matrix) {
     place(1, matrix.quantized()->scales());
     if (matrix.quantized()->biases()) place(2, *matrix.quantized()->biases());
   }
-  ++added_;
+  if (matrix.shape()[0] == rows_) ++placed_;
 }
 
 Weight StackBuilder::finish() && {
@@ -42,7 +42,7 @@ void StackBuilder::place(size_t part, const Tensor& tensor) {
     fail(ErrorKind::kCheckpoint, "{}: {} of every expert expected, found {}", module_,
          to_string(stack.dtype()), to_string(tensor.dtype()));
   if (tensor.device().kind != DeviceKind::kMeta)
-    std::ranges::copy(tensor.bytes(), stack.mutable_bytes().begin() + added_ * tensor.nbytes());
+    std::ranges::copy(tensor.bytes(), stack.mutable_bytes().begin() + placed_ * tensor.nbytes());
 }
 
 }  // namespace strake

@@ -16,8 +16,8 @@ class StackBuilder {
   // `module` stands in messages.
   StackBuilder(std::string module, int64_t count, int64_t rows);
 
-  // A matrix [rows, in], or for a stack of none one without rows. Throws Error(kCheckpoint) when it
-  // is stored otherwise than those before.
+  // A matrix [rows, in], or one without rows, which has no place in the stack. Throws
+  // Error(kCheckpoint) when it is stored otherwise than those before.
   void add(const Weight& matrix);
   Weight finish() &&;
 
@@ -27,7 +27,7 @@ class StackBuilder {
   std::string module_;
   int64_t count_;
   int64_t rows_;
-  int64_t added_ = 0;
+  int64_t placed_ = 0;
   std::optional<Format> format_;
   std::vector<Tensor> parts_;  // codes or values, scales, biases
 };

@@ -43,6 +43,8 @@ class CheckpointBuilder {
     writer.finish();
     return reopen(device);
   }
+  // Where the last one was written.
+  const std::filesystem::path& path() const { return directory_->path(); }
   // With the tensors as last written, and the config as it is now.
   Checkpoint reopen(Device device = Device::cpu()) const {
     std::ofstream(directory_->path() / "config.json") << dump_json(config);

@@ -38,6 +38,18 @@ TEST(ModelConfig, ReadsFieldsByName) {
   EXPECT_FALSE(config.object("none"));
 }
 
+TEST(ModelConfig, ReadsLists) {
+  const ModelConfig config = parse(R"({"x": [1, 2.5], "s": ["a", "b"], "none": []})");
+  EXPECT_THAT(config.numbers("x"), ElementsAre(1.0, 2.5));
+  EXPECT_THAT(config.texts("s"), ElementsAre("a", "b"));
+  EXPECT_THAT(config.numbers("none"), IsEmpty());
+  for (const char* field : {"s", "missing"})
+    expect_refused(std::string(field) + ": a list of numbers expected",
+                   [&] { config.numbers(field); });
+  for (const char* field : {"x", "missing"})
+    expect_refused(std::string(field) + ": a list of texts expected", [&] { config.texts(field); });
+}
+
 TEST(ModelConfig, NamesTheFieldWhatWasExpectedAndFound) {
   const ModelConfig config = parse(
       R"({"s": "x", "f": 3.5, "zero": 0, "minus": -4, "big": 2147483648, "huge": 18446744073709551615,

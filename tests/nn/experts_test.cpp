@@ -52,11 +52,11 @@ class Mixed {
   }
 
   Tensor forward(Context& context, const Division& division) const {
-    Checkpoint checkpoint = builder_.reopen();
+    Checkpoint checkpoint = Checkpoint::open(builder_.path());
     const LayerLoader load(checkpoint, division, context.group.rank());
     return Experts(load.at("mlp.switch_mlp"), config).forward(context, x(), routing);
   }
-  Checkpoint plan() const { return builder_.reopen(Device::meta()); }
+  Checkpoint plan() const { return Checkpoint::open(builder_.path(), Device::meta()); }
   Tensor x() const { return random_weight(7, {kRows, config.hidden}); }
 
   // Element [row, i] in float64, and the sum of its terms' magnitudes.

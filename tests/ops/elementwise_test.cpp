@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "gates.h"
 #include "quant/tensors.h"
 #include "strake/ops/backend.h"
 #include "support/bits.h"
@@ -96,21 +97,30 @@ TEST_F(Elementwise, RopeTurnsPairsByTheirPosition) {
         }
 }
 
-TEST_F(Elementwise, SwigluIsTheGateTimesItsSigmoidTimesUp) {
+TEST_F(Elementwise, GatesAreWhatTheirActivationSays) {
   const std::vector<float> gates{0, 1, -1, 0.5f, 20, -20, 90, -90, 1000, -1000, 1e-20f, -3};
   const std::vector<float> ups{3, 2, 2, -1.5f, 0.25f, 8, -1, 1, 2, 5, 1, 0};
-  for (const DType dtype : kFloating) {
-    const Tensor gate = tensor_of(gates, {3, 4}).to(dtype), up = tensor_of(ups, {3, 4}).to(dtype);
-    const Tensor y = backend_->gated(gate, up, Activation::kSilu);
-    ASSERT_EQ(y.dtype(), dtype);
-    const auto g = floats(gate), u = floats(up), out = floats(y);
-    for (size_t i = 0; i < out.size(); ++i) {
-      const double x = double{g[i]};
-      const double expected = x / (1 + std::exp(-x)) * double{u[i]};
-      const double bound = std::abs(expected) * (8 * 0x1p-24 + rounding(dtype));
-      EXPECT_NEAR(out[i], expected, bound + (dtype == DType::kF16 ? 0x1p-25 : 1e-37)) << x;
+  for (const Activation activation : kActivations)
+    for (const DType dtype : kFloating) {
+      const Tensor gate = tensor_of(gates, {3, 4}).to(dtype);
+      const Tensor up = tensor_of(ups, {3, 4}).to(dtype);
+      const Tensor y = backend_->gated(gate, up, activation);
+      ASSERT_EQ(y.dtype(), dtype);
+      const auto g = floats(gate), u = floats(up), out = floats(y);
+      for (size_t i = 0; i < out.size(); ++i) {
+        const double expected = gated(activation, g[i], u[i]);
+        const double bound = std::abs(expected) * (16 * 0x1p-24 + rounding(dtype));
+        EXPECT_NEAR(out[i], expected, bound + (dtype == DType::kF16 ? 0x1p-25 : 1e-37))
+            << g[i] << " of activation " << static_cast<int>(activation);
+      }
     }
-  }
+}
+
+TEST_F(Elementwise, ScaleIsExactFloat32) {
+  const Tensor x = random_weight(1, {5, 33});
+  const Tensor y = backend_->scale(x, 1.7f);
+  ASSERT_EQ(y.shape(), x.shape());
+  for (size_t i = 0; i < 5 * 33; ++i) ASSERT_EQ(y.data<float>()[i], x.data<float>()[i] * 1.7f);
 }
 
 TEST_F(Elementwise, AddIsExactFloat32) {

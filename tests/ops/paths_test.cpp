@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "gates.h"
 #include "ops/cpu/lane_kernels.h"
 #include "quant/tensors.h"
 #include "strake/base/half.h"
@@ -233,8 +234,9 @@ TEST_P(EveryPath, NormsRotationsAndGatesDoNotDependOnThreads) {
       const Tensor y = one->rms_norm(x, w, 1e-5f, dtype);
       EXPECT_TRUE(same_bits(many->rms_norm(x, w, 1e-5f, dtype), y));
       EXPECT_TRUE(same_bits(one->rms_norm(x.slice(0, 3, 4), w, 1e-5f, dtype), y.slice(0, 3, 4)));
-      EXPECT_TRUE(same_bits(many->gated(gate, y, Activation::kSilu),
-                            one->gated(gate, y, Activation::kSilu)));
+      for (const Activation activation : kActivations)
+        EXPECT_TRUE(same_bits(many->gated(gate, y, activation), one->gated(gate, y, activation)));
+      EXPECT_TRUE(same_bits(many->scale(x, 0.3f), one->scale(x, 0.3f)));
       EXPECT_TRUE(same_bits(many->add(x, x), one->add(x, x)));
     }
 }
@@ -260,12 +262,14 @@ TEST_P(EveryPath, NormsRotationsAndGatesAreThoseOfFloat64) {
         }
       }
       const Tensor gate = x.to(dtype), up = random_weight(3, {3, width}).to(dtype);
-      const auto g = floats(gate), u = floats(up),
-                 gated = floats(two->gated(gate, up, Activation::kSilu));
-      for (size_t i = 0; i < gated.size(); ++i) {
-        const double expected = double{g[i]} / (1 + std::exp(-double{g[i]})) * double{u[i]};
-        ASSERT_NEAR(gated[i], expected,
-                    std::abs(expected) * (8 * 0x1p-24 + rounding(dtype)) + 0x1p-25);
+      const auto g = floats(gate), u = floats(up);
+      for (const Activation activation : kActivations) {
+        const auto found = floats(two->gated(gate, up, activation));
+        for (size_t i = 0; i < found.size(); ++i) {
+          const double expected = gated(activation, g[i], u[i]);
+          ASSERT_NEAR(found[i], expected,
+                      std::abs(expected) * (16 * 0x1p-24 + rounding(dtype)) + 0x1p-25);
+        }
       }
       for (const auto pairs : {RopeTable::Pairs::kHalves, RopeTable::Pairs::kAdjacent}) {
         std::vector<float> frequencies;
