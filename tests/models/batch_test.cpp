@@ -18,6 +18,15 @@ class Batch : public testing::TestWithParam<std::string> {
     return concatenate(rows, 0);
   }
   std::vector<ReferencePrompt> prompts() const { return run_.prompts(); }
+  // The same bits; but where latent attention has another form for many rows, the same numbers.
+  void expect_same(const Tensor& found, const Tensor& expected) const {
+    const auto file = run_.path / "config.json";
+    const auto config = ModelConfig::parse(read_text_file(file), file.string());
+    if (config.has("kv_lora_rank") && !config.has("index_topk"))
+      EXPECT_LT(relative_norm(found, expected), 1e-4);
+    else
+      EXPECT_TRUE(same_bits(found, expected));
+  }
 
   ReferenceRun run_{GetParam()};
 };
@@ -27,8 +36,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Batch, testing::ValuesIn(reference_models()), r
 TEST_P(Batch, APromptHasTheSameBitsInPieces) {
   const auto ids = prompts().back().ids;
   const Tensor whole = in_pieces(ids, ids.size());
-  for (const size_t piece : {1, 5, 64})
-    EXPECT_TRUE(same_bits(in_pieces(ids, piece), whole)) << piece;
+  for (const size_t piece : {1, 5, 64}) expect_same(in_pieces(ids, piece), whole);
+  EXPECT_TRUE(same_bits(in_pieces(ids, 1), in_pieces(ids, 5)));
 }
 
 TEST_P(Batch, LongPromptsPassTheRingsOfWindows) {
@@ -37,7 +46,7 @@ TEST_P(Batch, LongPromptsPassTheRingsOfWindows) {
   while (ids.size() < 700)
     for (const ReferencePrompt& prompt : all)
       ids.insert(ids.end(), prompt.ids.begin(), prompt.ids.end());
-  EXPECT_TRUE(same_bits(in_pieces(ids, 100), in_pieces(ids, ids.size())));
+  expect_same(in_pieces(ids, 100), in_pieces(ids, ids.size()));
 }
 
 // Sequences of different lengths step together; one joins later.

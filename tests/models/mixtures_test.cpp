@@ -13,8 +13,8 @@ namespace fs = std::filesystem;
 
 constexpr int kRankCounts[] = {1, 2, 3, 4, 5, 8};
 
-const std::vector<std::string> kModels = {"qwen3_moe", "mixtral",  "gpt_oss", "gpt_oss-mxfp4",
-                                          "glm4_moe",  "minimax_m2"};
+const std::vector<std::string> kModels = {"qwen3_moe",     "mixtral",  "gpt_oss",
+                                          "gpt_oss-mxfp4", "glm4_moe", "minimax_m2"};
 
 class Mixtures : public testing::TestWithParam<std::string> {
  protected:
@@ -62,14 +62,13 @@ double likelihood(const fs::path& model, const Json& reference) {
 // Neighbours in other modes, group sizes and not quantized at all: what they say is what their
 // values say, and ranks agree.
 TEST_P(Mixtures, TakeEveryModuleInItsOwnFormat) {
-  const ConvertOptions options{
-      .format = Format::parse("mxfp4"),
-      .rules = {{"*.0.self_attn.q_proj", std::nullopt},
-                {"*.1.self_attn.v_proj", Format::parse("nvfp4")},
-                {"*.1.*.down_proj", Format::parse("affine", 6, 32)},
-                {"*.1.*.up_proj", Format::parse("mxfp8")},
-                {"lm_head", Format::parse("affine", 5, 64)},
-                {"model.embed_tokens", std::nullopt}}};
+  const ConvertOptions options{.format = Format::parse("mxfp4"),
+                               .rules = {{"*.0.self_attn.q_proj", std::nullopt},
+                                         {"*.1.self_attn.v_proj", Format::parse("nvfp4")},
+                                         {"*.1.*.down_proj", Format::parse("affine", 6, 32)},
+                                         {"*.1.*.up_proj", Format::parse("mxfp8")},
+                                         {"lm_head", Format::parse("affine", 5, 64)},
+                                         {"model.embed_tokens", std::nullopt}}};
   const fs::path model = convert(options, "mixed");
   for (const ExpertDivision experts : {ExpertDivision::kSplit, ExpertDivision::kSpread})
     expect_equal(model, experts);
@@ -99,9 +98,9 @@ TEST(MixedConfig, MayLeaveOutWhatMlxKnows) {
             Json({{"group_size", 64}, {"bits", 8}, {"mode", "affine"}}));
   config.erase("quantization_config");
   config["quantization"]["lm_head"] = true;
-  for (const Json& said : {Json{{"group_size", 64}, {"bits", 8}},
-                           Json{{"group_size", nullptr}, {"bits", 8}, {"mode", "affine"}},
-                           Json{{"bits", 8}}}) {
+  for (const Json& said :
+       {Json{{"group_size", 64}, {"bits", 8}},
+        Json{{"group_size", nullptr}, {"bits", 8}, {"mode", "affine"}}, Json{{"bits", 8}}}) {
     config["quantization"][router] = said;
     fs::remove(file);
     write_text_file(file, dump_json(config));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -41,6 +42,17 @@ struct ReferencePrompt {
   std::vector<int32_t> ids;
   std::vector<int32_t> greedy;
 };
+
+// Of the difference, to that of what was expected.
+inline double relative_norm(const Tensor& found, const Tensor& expected) {
+  const auto a = found.data<float>(), b = expected.data<float>();
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    error += std::pow(double{a[i]} - double{b[i]}, 2);
+    norm += std::pow(double{b[i]}, 2);
+  }
+  return std::sqrt(error / norm);
+}
 
 // One of them, on one rank and in float32: the numbers are those of bfloat16 weights in float32.
 struct ReferenceRun {

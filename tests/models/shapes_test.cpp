@@ -25,14 +25,14 @@ int64_t parameters(const ModelConfig& config) {
 // As their publishers count them.
 TEST(Shapes, HaveTheParametersOfTheirModels) {
   const std::map<std::string_view, int64_t> expected{
-      {"smollm2-135m", 134'515'008}, {"llama-1b", 1'235'814'400},   {"llama-3b", 3'212'749'824},
-      {"llama-8b", 8'030'261'248},   {"llama-70b", 70'553'706'496}, {"llama-405b", 405'853'388'800},
+      {"smollm2-135m", 134'515'008},    {"llama-1b", 1'235'814'400},
+      {"llama-3b", 3'212'749'824},      {"llama-8b", 8'030'261'248},
+      {"llama-70b", 70'553'706'496},    {"llama-405b", 405'853'388'800},
       {"deepseek-v3", 671'026'419'200}, {"glm-5", 743'911'218'432},
   };
   EXPECT_EQ(known_shapes().size(), expected.size());
   for (const ModelShape& shape : known_shapes())
-    EXPECT_EQ(parameters(shape_config(shape.name, {}, std::nullopt)),
-              expected.at(shape.name))
+    EXPECT_EQ(parameters(shape_config(shape.name, {}, std::nullopt)), expected.at(shape.name))
         << shape.name;
 }
 
