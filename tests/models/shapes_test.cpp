@@ -27,6 +27,7 @@ TEST(Shapes, HaveTheParametersOfTheirModels) {
   const std::map<std::string_view, int64_t> expected{
       {"smollm2-135m", 134'515'008}, {"llama-1b", 1'235'814'400},   {"llama-3b", 3'212'749'824},
       {"llama-8b", 8'030'261'248},   {"llama-70b", 70'553'706'496}, {"llama-405b", 405'853'388'800},
+      {"qwen3-30b-a3b", 30'532'122'624},
   };
   EXPECT_EQ(known_shapes().size(), expected.size());
   for (const ModelShape& shape : known_shapes())
@@ -55,6 +56,7 @@ TEST(Shapes, WhatATokenReads) {
   EXPECT_EQ(share("llama-8b", "lm_head"), 1);
   EXPECT_EQ(share("llama-1b", "model.embed_tokens"), 1);  // for the logits
   EXPECT_EQ(share("llama-1b", "model.layers.0.mlp.down_proj"), 1);
+  EXPECT_EQ(share("qwen3-30b-a3b", "model.layers.0.mlp.switch_mlp.down_proj"), 8.0 / 128);
 }
 
 TEST(Shapes, AreCutByLayers) {
