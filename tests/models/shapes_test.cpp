@@ -25,10 +25,11 @@ int64_t parameters(const ModelConfig& config) {
 // As their publishers count them.
 TEST(Shapes, HaveTheParametersOfTheirModels) {
   const std::map<std::string_view, int64_t> expected{
-      {"smollm2-135m", 134'515'008},    {"llama-1b", 1'235'814'400},
-      {"llama-3b", 3'212'749'824},      {"llama-8b", 8'030'261'248},
-      {"llama-70b", 70'553'706'496},    {"llama-405b", 405'853'388'800},
-      {"deepseek-v3", 671'026'419'200}, {"glm-5", 743'911'218'432},
+      {"smollm2-135m", 134'515'008},     {"llama-1b", 1'235'814'400},
+      {"llama-3b", 3'212'749'824},       {"llama-8b", 8'030'261'248},
+      {"llama-70b", 70'553'706'496},     {"llama-405b", 405'853'388'800},
+      {"deepseek-v3", 671'026'419'200},  {"glm-5", 743'911'218'432},
+      {"qwen3-30b-a3b", 30'532'122'624},
   };
   EXPECT_EQ(known_shapes().size(), expected.size());
   for (const ModelShape& shape : known_shapes())
@@ -58,6 +59,7 @@ TEST(Shapes, WhatATokenReads) {
   EXPECT_EQ(share("llama-1b", "model.layers.0.mlp.down_proj"), 1);
   EXPECT_EQ(share("glm-5", "model.layers.0.mlp.switch_mlp.down_proj"), 8.0 / 256);
   EXPECT_EQ(share("glm-5", "model.layers.0.mlp.shared_experts.down_proj"), 1);
+  EXPECT_EQ(share("qwen3-30b-a3b", "model.layers.0.mlp.switch_mlp.down_proj"), 8.0 / 128);
 }
 
 TEST(Shapes, AreCutByLayers) {
