@@ -36,8 +36,7 @@ std::optional<Format> Checkpoint::format(const std::string& module, int64_t inpu
   modules_.insert(module);
   const auto form = expert_form(module);
   const auto format = quantization().format_of(
-      module, form ? has_scales(*form)
-                   : has(module + ".scales") || has(module + ".weight_packed"));
+      module, form ? has_scales(*form) : has(module + ".scales") || has(module + ".weight_packed"));
   if (format && inputs % format->group_size() != 0)
     fail(ErrorKind::kCheckpoint, "{}: config.json says {}, but {} inputs are not whole groups",
          module, format->to_string(), inputs);

@@ -25,7 +25,8 @@ struct ShapeCut {
 };
 
 // The config.json of a shape, or of what the cut leaves of it, with weights in `format`, or dense.
-// Throws Error(kUsage) that lists the known shapes, or when there are not so many layers or experts.
+// Throws Error(kUsage) that lists the known shapes, or when there are not so many layers or
+// experts.
 ModelConfig shape_config(std::string_view name, const ShapeCut& cut,
                          const std::optional<Format>& format);
 

@@ -23,15 +23,19 @@ SECTIONS = {
 }
 # Files that name some of a kind only, as the page tells too, and exactly those.
 BESIDES = {
-    "src/io/model_config.cpp": {"affine"},
+    "src/io/model_config.cpp": {"affine", "mxfp4"},
+    "src/io/checkpoint_experts.cpp": {"mxfp4"},
+    "src/io/checkpoint_packed.cpp": {"affine"},
+    "src/engine/convert.cpp": {"affine"},
     "src/io/gguf_quantized.cpp": {"affine", "mxfp4"},
     "src/quant/quantize.cpp": {"nvfp4"},
     "src/quant/quantized_matrix.cpp": {"affine", "nvfp4"},
     "src/ops/cpu/block_layout.cpp": {"affine"},
     "apps/cli/bench.cpp": {"mxfp8"},
-    "src/io/gguf_architecture.cpp": {"llama", "qwen2", "qwen3"},
+    "src/io/gguf_architecture.cpp": {"llama", "qwen2", "qwen3", "qwen3_moe"},
+    "src/io/gguf_config.cpp": {"qwen3_moe"},
     "src/io/gguf_tokenizer.cpp": {"qwen2"},
-    "src/models/shapes.cpp": {"llama"},
+    "src/models/shapes.cpp": {"llama", "qwen3_moe", "deepseek_v3", "glm_moe_dsa"},
     "src/tensor/tensor.cpp": {"cpu"},
     "src/engine/session.h": {"cpu"},
     "apps/cli/command.h": {"cpu"},

@@ -97,8 +97,9 @@ struct LaneKernels {
   void (*merge)(const float* part, int64_t value_width, float* sums);
   void (*add)(const float* x, const float* y, int64_t count, float* out);
   void (*scale)(const float* x, float factor, int64_t count, float* out);
-  // Positions of the `wanted` largest of `count` scores, of equal ones the first: ascending, then -1
-  // where there are fewer. Scores from there to padded_scores(count) are -infinity, others finite.
+  // Positions of the `wanted` largest of `count` scores, of equal ones the first: ascending, then
+  // -1 where there are fewer. Scores from there to padded_scores(count) are -infinity, others
+  // finite.
   void (*largest)(const float* scores, int64_t count, int64_t wanted, int32_t* positions);
   // exp(x) for x <= 0; 0 below the smallest normal number.
   void (*exp_nonpositive)(const float* x, int64_t count, float* out);

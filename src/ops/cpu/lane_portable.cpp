@@ -22,8 +22,8 @@ namespace {
 // The vectors come first.
 #include "ops/cpu/lane_attention.inl"
 // Uses attention's scores.
-#include "ops/cpu/lane_indexer.inl"
 #include "ops/cpu/lane_elementwise.inl"
+#include "ops/cpu/lane_indexer.inl"
 
 }  // namespace
 
