@@ -138,7 +138,7 @@ void count_weights(Group& group, const Session& session, BenchResult& result) {
   double bytes = 0;
   for (const LoadedModule& module : session.modules()) {
     bytes += static_cast<double>(module.bytes) * module.read_share;
-    if (module.kind == ModuleKind::kLinear)
+    if (module.kind == ModuleKind::kLinear || module.kind == ModuleKind::kRouter)
       result.operations_per_token +=
           2 * static_cast<double>(module.shape.elements()) * module.read_share;
   }

@@ -129,11 +129,25 @@ QuantizedMatrix quantize_rows(const Tensor& values, Format format, Encoder encod
   return concatenate(joined, 0);
 }
 
+// What newer configs say elsewhere than MLX looks for it.
+void add_mlx_names(Json& config) {
+  const auto add = [&](const char* name, const Json& value) {
+    if (config.value(name, Json()).is_null() && !value.is_null()) config[name] = value;
+  };
+  add("num_experts", config.value("num_local_experts", Json()));
+  const Json rope = config.value("rope_parameters", Json());
+  if (!rope.is_object()) return;
+  for (const char* name : {"rope_theta", "partial_rotary_factor"})
+    add(name, rope.value(name, Json()));
+  if (rope.value("rope_type", Json("default")) != "default") add("rope_scaling", rope);
+}
+
 Json converted_config(const Checkpoint& checkpoint, const std::map<std::string, Module>& modules,
                       const ConvertOptions& options) {
   Json config = checkpoint.config().json();
   config.erase("quantization");
   config.erase("quantization_config");
+  add_mlx_names(config);
   std::optional<Format> global = options.format;
   for (const auto& [path, module] : modules)
     if (!global && module.to) global = module.to;

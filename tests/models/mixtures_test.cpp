@@ -78,6 +78,26 @@ TEST_P(Mixtures, TakeEveryModuleInItsOwnFormat) {
               0.02);
 }
 
+// What mlx-lm asks for: its names, and its predicates for routers.
+TEST(ConvertedConfig, SaysWhatMlxReads) {
+  const auto converted = [](const std::string& name) {
+    const TemporaryDirectory directory;
+    convert_checkpoint(kReferences / name, directory.path() / "model",
+                       {.format = Format::parse("mxfp4")});
+    return parse_json(read_text_file(directory.path() / "model" / "config.json"), name);
+  };
+  const Json router = {{"group_size", 64}, {"bits", 8}, {"mode", "affine"}};
+  const Json mixtral = converted("mixtral");
+  EXPECT_EQ(mixtral.at("rope_theta"), 20000.0);
+  EXPECT_EQ(mixtral.at("num_experts"), 4);
+  EXPECT_FALSE(mixtral.contains("rope_scaling"));
+  EXPECT_FALSE(mixtral.at("quantization").contains("model.layers.0.block_sparse_moe.gate"));
+  EXPECT_EQ(converted("gpt_oss").at("quantization").at("model.layers.0.mlp.router"), router);
+  EXPECT_EQ(converted("minimax_m2").at("quantization").at("model.layers.0.block_sparse_moe.gate"),
+            router);
+  EXPECT_FALSE(converted("glm4_moe").at("quantization").contains("model.layers.1.mlp.gate"));
+}
+
 uint64_t logits_hash(const fs::path& model) {
   const int one[] = {1};
   const int32_t ids[] = {3, 14, 15, 9, 26};

@@ -22,8 +22,9 @@ namespace {
 // The vectors come first.
 #include "ops/cpu/lane_attention.inl"
 // Uses attention's scores.
-#include "ops/cpu/lane_elementwise.inl"
 #include "ops/cpu/lane_indexer.inl"
+// The table of all comes last.
+#include "ops/cpu/lane_elementwise.inl"
 
 }  // namespace
 
