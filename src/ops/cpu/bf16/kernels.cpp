@@ -40,6 +40,7 @@ float sum_group(const void* x, int64_t count) {
 const ProductKernels& avx512_bf16_kernels() {
   static constexpr ProductKernels kKernels{
       .activations = DType::kBF16,
+      .run = 2,
       .most_rows = bf16::kPanelRows,
       .most_tiles = bf16::kPanelTiles,
       .blocks_at_once = bf16::blocks_at_once,
