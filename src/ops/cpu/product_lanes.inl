@@ -80,7 +80,7 @@ STRAKE_INLINE void each_code(const std::byte* at, int64_t inputs, Use&& use) {
     for (int pair = 0; pair < kRun / 2; ++pair)
       for (int odd = 0; odd < 2; ++odd) {
         Bits16 code{};
-        if (pair < F::kWhole) {
+        if (F::kWhole >= kRun / 2 || pair < F::kWhole) {
           code = (words[pair / F::kPerWord] >> (pair % F::kPerWord * Bits + 16 * odd)) & kMask;
         } else {
           for (int k = 0; k < F::kPieces; ++k) {
