@@ -55,5 +55,5 @@ const ProductKernels& avx512_bf16_kernels() {
 
 }  // namespace strake::cpu
 
-#pragma GCC pop_options
+#include "ops/cpu/bf16/target_end.inl"
 #endif
