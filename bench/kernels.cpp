@@ -120,6 +120,7 @@ class Bench {
       : options_(options),
         backend_(make_backend("cpu", {.threads = options.threads, .path = options.path})),
         measurements_({.engine = fmt::format("path {}", backend_->path()),
+                       .path = std::string(backend_->path()),
                        .threads = backend_->threads(),
                        .seconds = options.seconds,
                        .output = options.json ? Measurements::Output::kJson
@@ -210,7 +211,9 @@ int main(int count, char** words) {
   strake::Options options;
   CLI::App app("Products by format, shape and rows");
   app.add_option("--threads", options.threads)->capture_default_str();
-  app.add_option("--path", options.path, "Instruction path (default: the fastest)");
+  app.add_option(
+      "--path", options.path,
+      "Instruction path: amx-bf16, avx512-bf16, avx2 or portable (default: the fastest)");
   app.add_option("--modes", options.modes, "MODE[:BITS[:GROUP]],..., bf16 or all")
       ->delimiter(',')
       ->capture_default_str();

@@ -51,7 +51,7 @@ Measurements::Sample Measurements::take(const std::function<void()>& call) {
 }
 
 Measurements::Measurements(Settings settings)
-    : settings_(std::move(settings)), probes_(settings_.threads) {
+    : settings_(std::move(settings)), probes_(settings_.threads, settings_.path) {
   if (settings_.output == Output::kTable) {
     fmt::print("{}, {} threads; shares of the read bandwidth and of the product rate probed\n",
                settings_.engine, settings_.threads);

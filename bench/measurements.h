@@ -25,6 +25,7 @@ class Measurements {
   enum class Output { kTable, kJson };
   struct Settings {
     std::string engine;  // as the header calls it
+    std::string path;    // whose instructions the rate of products is probed with
     int threads = 1;
     double seconds = 1;  // of each measurement, and five samples at least
     Output output = Output::kTable;

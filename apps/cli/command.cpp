@@ -95,7 +95,8 @@ void add_run_options(CLI::App& command, RunOptions& options) {
   command.add_option("--device", options.device, "Where to compute: cpu")->capture_default_str();
   command
       .add_option("--path", options.path,
-                  "Instruction path (default: the fastest that all ranks have)")
+                  "Instruction path: amx-bf16, avx512-bf16, avx2 or portable (default: the fastest "
+                  "that all ranks have)")
       ->type_name("NAME");
   command
       .add_option("--activations", options.activations,

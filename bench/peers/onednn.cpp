@@ -19,6 +19,7 @@
 
 #include "measurements.h"
 #include "strake/base/half.h"
+#include "strake/ops/backend.h"
 
 namespace {
 
@@ -69,6 +70,7 @@ class Bench {
   explicit Bench(const Options& options)
       : options_(options),
         measurements_({.engine = version(),
+                       .path = std::string(strake::backend_paths("cpu").front()),
                        .threads = options.threads,
                        .seconds = options.seconds,
                        .output = options.json ? strake::Measurements::Output::kJson

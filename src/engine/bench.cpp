@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <span>
+#include <string_view>
 
 #include "base/fail.h"
 #include "comm/timed_group.h"
@@ -37,7 +38,8 @@ double sum(const std::vector<double>& values) {
 // Samples of the probes, taken on all ranks at once.
 class ProbeSamples {
  public:
-  ProbeSamples(Group& group, int threads) : group_(group), probes_(threads) {}
+  ProbeSamples(Group& group, int threads, std::string_view path)
+      : group_(group), probes_(threads, path) {}
 
   void take() {
     bandwidth_.push_back(sum(at_once([&] { return probes_.read_bandwidth(); })));
@@ -172,7 +174,7 @@ BenchResult bench(Group& group, const Division& division, std::unique_ptr<ModelS
   result.path = session.path();
   result.bytes_per_rank = session.bytes_per_rank();
   count_weights(group, session, result);
-  ProbeSamples probes(group, threads);
+  ProbeSamples probes(group, threads, session.path());
   warm_up(session, timed);
   probes.take();
   for (const int64_t context : options.contexts) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/tile_config.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -103,10 +104,25 @@ double products_portable() {
   keep(sums);
   return 2.0 * 32 * kAccumulators * kProducts;
 }
+
+// Six tiles of sums hide the latency. The process may use tiles where it has their path.
+double products_amx() {
+  constexpr int64_t kTimes = kProducts / 10;
+  TileConfig config;
+  for (int tile = 0; tile < 8; ++tile) config.set(tile, 16, 64);
+  asm volatile("ldtilecfg %0" : : "m"(config));  // all begin as zeros
+  for (int64_t n = 0; n < kTimes; ++n)
+    asm volatile(
+        "tdpbf16ps %tmm7, %tmm6, %tmm0; tdpbf16ps %tmm7, %tmm6, %tmm1;"
+        "tdpbf16ps %tmm7, %tmm6, %tmm2; tdpbf16ps %tmm7, %tmm6, %tmm3;"
+        "tdpbf16ps %tmm7, %tmm6, %tmm4; tdpbf16ps %tmm7, %tmm6, %tmm5");
+  asm volatile("tilerelease");
+  return 2.0 * 16 * 16 * 32 * 6 * kTimes;
+}
 #endif
 
 using Sum = void (*)(const std::byte*, const std::byte*);
-using Products = double (*)();  // does them and returns how many operations those are
+using Products = double (*)();
 
 Sum fastest_sum() {
 #if defined(__x86_64__)
@@ -116,12 +132,14 @@ Sum fastest_sum() {
   return sum_portable;
 }
 
-Products fastest_products() {
+Products products_of(std::string_view path) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bf16")) return products_bf16;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return products_fma;
+  if (path == "amx-bf16") return products_amx;
+  if (path == "avx512-bf16") return products_bf16;
+  if (path == "avx2") return products_fma;
 #endif
-  return products_portable;
+  if (path == "portable") return products_portable;
+  fail(ErrorKind::kInternal, "no probe of products for path '{}'", path);
 }
 
 #if defined(__x86_64__)
@@ -160,7 +178,7 @@ double adds_per_cycle_of_this_core() {
 
 void Probes::Unmap::operator()(std::byte* bytes) const { ::munmap(bytes, kBytes); }
 
-Probes::Probes(int threads) : pool_(threads) {
+Probes::Probes(int threads, std::string_view path) : pool_(threads), products_(products_of(path)) {
   void* const bytes =
       ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (bytes == MAP_FAILED) fail_errno("mmap");
@@ -183,11 +201,10 @@ double Probes::read_bandwidth() {
 }
 
 double Probes::product_rate() {
-  const Products products = fastest_products();
   std::atomic<double> operations = 0;
   const auto start = Clock::now();
   pool_.for_ranges(pool_.size(), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) operations += products();
+    for (int64_t i = begin; i < end; ++i) operations += products_();
   });
   return operations / seconds_since(start);
 }

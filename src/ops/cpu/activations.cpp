@@ -1,6 +1,7 @@
 #include "ops/cpu/activations.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "ops/cpu/weight_rows.h"
 
@@ -10,6 +11,7 @@ namespace {
 // Inputs that are placed at once: 12 rows of them stay in a first cache. A multiple of every group.
 constexpr int64_t kPart = 512;
 constexpr int64_t kFactors = 32;  // ProductKernels::input_factors
+constexpr int64_t kAlignment = 64;
 // Elements from which on threads share the work.
 constexpr int64_t kWorthSharing = 1 << 15;
 
@@ -28,9 +30,12 @@ void place_floats(const float* from, int64_t count, const float* factors, int ro
     for (int64_t i = 0; i < count; ++i) to[i * rows] = from[i] * factors[i % kFactors];
 }
 
-void place_pairs(const Bf16* x, int64_t begin, int64_t end, int rows, uint32_t* to) {
-  const auto* const from = reinterpret_cast<const uint32_t*>(x);
-  for (int64_t i = begin / 2; i < end / 2; ++i) to[i * rows] = from[i];
+// `rows` runs apart in `to`.
+template <int64_t Run>
+void place_runs(const Bf16* from, int64_t count, int rows, Bf16* to) {
+  int64_t i = 0;
+  for (; i + Run <= count; i += Run) std::memcpy(to + i * rows, from + i, Run * sizeof(Bf16));
+  std::copy(from + i, from + count, to + i * rows);
 }
 
 }  // namespace
@@ -39,20 +44,23 @@ void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowT
                          const ProductKernels& kernels, const BlockLayout& layout) {
   const auto count = static_cast<int64_t>(rows.size());
   const int64_t tiles = (count + kernels.most_rows - 1) / kernels.most_rows;
-  const bool pairs = kernels.activations == DType::kBF16;
   const bool summed = kernels.wants_sums(layout);
   const float* const factors = kernels.input_factors(layout);
-  const int64_t row_bytes = layout.in * (pairs ? 2 : 4);
+  const int64_t run = kernels.run;
+  const int64_t row_bytes = (layout.in + run - 1) / run * run * size_of(kernels.activations);
   const int64_t groups = layout.groups();
-  x_.resize(static_cast<size_t>(count * row_bytes + kInputsBeyond * kernels.most_rows * 4));
-  sums_.resize(static_cast<size_t>(summed ? count * groups : 0));
+  x_.resize(
+      static_cast<size_t>(count * row_bytes + kInputsBeyond * kernels.most_rows * 4 + kAlignment));
+  const auto address = reinterpret_cast<uintptr_t>(x_.data());
+  std::byte* const tiles_x = x_.data() + (kAlignment - address % kAlignment) % kAlignment;
+  sums_.resize(static_cast<size_t>(summed ? count * groups + kernels.most_rows : 0));
   out_.clear();
   tiles_.clear();
   for (const RowTarget& row : rows) out_.push_back(row.out);
   const auto first_row = [&](int64_t tile) { return count * tile / tiles; };
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t first = first_row(i);
-    tiles_.push_back({static_cast<int>(first_row(i + 1) - first), x_.data() + first * row_bytes,
+    tiles_.push_back({static_cast<int>(first_row(i + 1) - first), tiles_x + first * row_bytes,
                       sums_.data() + (summed ? first * groups : 0), out_.data() + first});
   }
 
@@ -62,7 +70,7 @@ void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowT
     const int size = tiles_[static_cast<size_t>(item / parts)].rows;
     const int64_t begin = item % parts * kPart;
     const int64_t end = std::min(begin + kPart, layout.in);
-    std::byte* const to = x_.data() + first * row_bytes;
+    std::byte* const to = tiles_x + first * row_bytes;
     const auto place_sums = [&](int m, const auto* from) {
       if (!summed) return;
       float* const sums = sums_.data() + first * groups + m;
@@ -71,10 +79,14 @@ void Activations::assign(ThreadPool& pool, const Tensor& x, std::span<const RowT
     };
     for (int m = 0; m < size; ++m) {
       const int64_t row = rows[static_cast<size_t>(first + m)].row;
-      if (pairs) {
-        const Bf16* const from = x.data<Bf16>().data() + row * layout.in;
-        place_pairs(from, begin, end, size, reinterpret_cast<uint32_t*>(to) + m);
-        place_sums(m, from + begin);
+      if (kernels.activations == DType::kBF16) {
+        const Bf16* const from = x.data<Bf16>().data() + row * layout.in + begin;
+        Bf16* const runs = reinterpret_cast<Bf16*>(to) + begin * size + m * run;
+        if (run == 2)
+          place_runs<2>(from, end - begin, size, runs);
+        else
+          place_runs<32>(from, end - begin, size, runs);
+        place_sums(m, from);
         continue;
       }
       float part[kPart];

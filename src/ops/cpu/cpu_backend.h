@@ -4,19 +4,13 @@
 #include <span>
 #include <vector>
 
-#include "ops/cpu/activations.h"
+#include "ops/cpu/matmul.h"
 #include "ops/cpu/path.h"
 #include "ops/cpu/sum_schedule.h"
 #include "strake/base/thread_pool.h"
 #include "strake/ops/backend.h"
 
 namespace strake::cpu {
-
-// One matrix of a weight and the rows that it multiplies.
-struct MatrixProduct {
-  int64_t matrix;
-  Activations activations;
-};
 
 class CpuBackend final : public Backend {
  public:

@@ -17,11 +17,13 @@ size_t index_scratch(int64_t width, int64_t queries) {
 const LaneKernels& lane_kernels(Path path) {
   switch (path) {
 #if defined(__x86_64__)
+    case Path::kAmx:
     case Path::kAvx512:
       return avx512_lane_kernels();
     case Path::kAvx2:
       return avx2_lane_kernels();
 #else
+    case Path::kAmx:
     case Path::kAvx512:
     case Path::kAvx2:
 #endif

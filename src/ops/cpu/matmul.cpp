@@ -1,23 +1,21 @@
 // Products with dense and quantized weights, block of rows by block of rows.
+#include "ops/cpu/matmul.h"
+
 #include <algorithm>
 
 #include "ops/cpu/cpu_backend.h"
-#include "ops/cpu/packed_weight.h"
-#include "ops/cpu/product.h"
 #include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
-namespace {
 
-// Every block of every product, divided over the threads.
-void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& schedule,
-                  const ProductKernels& kernels, std::span<const MatrixProduct> products,
-                  int64_t node_stride) {
+void multiply_all(ThreadPool& pool, const Products& all) {
+  const Blocks& blocks = all.blocks;
+  const ProductKernels& kernels = all.kernels;
   const int64_t per_matrix = blocks.per_matrix();
   size_t most_tiles = 0;
   int64_t most_rows = 0;
   int64_t most_blocks = 1;
-  for (const MatrixProduct& product : products) {
+  for (const MatrixProduct& product : all.products) {
     const int64_t rows = product.activations.rows();
     most_tiles = std::max(most_tiles, product.activations.tiles().size());
     most_rows = std::max(most_rows, rows);
@@ -27,12 +25,13 @@ void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& sch
   most_rows = std::min(most_rows, int64_t{kernels.most_tiles} * kernels.most_rows);
   const size_t room =
       (static_cast<size_t>(most_blocks) * blocks.room_bytes() + kReadBeyond + 63) / 64 * 64;
-  const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), schedule, most_rows);
-  pool.for_ranges(std::ssize(products) * per_matrix, [&](int64_t begin, int64_t end) {
+  const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), all.schedule, most_rows);
+  pool.for_ranges(std::ssize(all.products) * per_matrix, [&](int64_t begin, int64_t end) {
     std::byte* const scratch = thread_scratch(bytes);
+    const KernelTurn turn(kernels, blocks.layout(), most_rows);
     for (size_t first_tile = 0; first_tile < most_tiles; first_tile += tiles_at_once)
       for (int64_t i = begin; i < end;) {
-        const MatrixProduct& product = products[static_cast<size_t>(i / per_matrix)];
+        const MatrixProduct& product = all.products[static_cast<size_t>(i / per_matrix)];
         const int64_t index = i % per_matrix;
         const int64_t count = std::min({int64_t{kernels.blocks_at_once(product.activations.rows())},
                                         per_matrix - index, end - i});
@@ -41,16 +40,14 @@ void multiply_all(ThreadPool& pool, const Blocks& blocks, const SumSchedule& sch
         if (first_tile >= tiles.size()) continue;
         const int64_t first = index * kBlockRows;
         kernels.multiply(
-            {blocks.layout(), schedule, blocks.get(product.matrix, index, count, scratch),
+            {blocks.layout(), all.schedule, blocks.get(product.matrix, index, count, scratch),
              static_cast<int>(count), blocks.layout().block_bytes(), first,
-             std::min(count * kBlockRows, blocks.outputs() - first), node_stride,
+             std::min(count * kBlockRows, blocks.outputs() - first), all.node_stride,
              tiles.subspan(first_tile, std::min(tiles_at_once, tiles.size() - first_tile)),
              scratch + room});
       }
   });
 }
-
-}  // namespace
 
 Weight CpuBackend::do_prepare(Weight w) {
   if (w.prepared() != nullptr) return w;
@@ -72,7 +69,7 @@ Tensor CpuBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums
   if (products_.empty()) products_.emplace_back();
   products_[0].matrix = 0;
   products_[0].activations.assign(pool_, x, targets_[0], kernels, blocks.layout());
-  multiply_all(pool_, blocks, schedule_, kernels, std::span(products_).first(1), rows * out);
+  multiply_all(pool_, {blocks, schedule_, kernels, std::span(products_).first(1), rows * out});
   return y;
 }
 
@@ -90,8 +87,8 @@ Tensor CpuBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gath
   for (int64_t i = 0; i < rows; ++i)
     targets_[static_cast<size_t>(indices.rhs[static_cast<size_t>(i)])].push_back(
         {indices.lhs[static_cast<size_t>(i)], result + i * out});
-  multiply_all(pool_, blocks, schedule_, kernels, assign_products(x, kernels, blocks.layout()),
-               rows * out);
+  multiply_all(pool_, {blocks, schedule_, kernels, assign_products(x, kernels, blocks.layout()),
+                       rows * out});
   return y;
 }
 

@@ -210,6 +210,7 @@ Tensor CpuBackend::do_mix_matmul(const Tensor& x, const Weight& w, const Mixture
   const int64_t all = blocks.per_matrix();
   pool_.for_ranges((all + at_once - 1) / at_once, [&](int64_t begin, int64_t end) {
     const Room room(work);
+    const KernelTurn turn(kernels, blocks.layout(), work.rows_at_once);
     for (int64_t first = begin * at_once; first < std::min(all, end * at_once); first += at_once) {
       std::fill_n(room.sums, mixture.count * work.leaves() * work.width(), 0.0f);
       for (const MatrixProduct& product : products)

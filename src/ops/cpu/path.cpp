@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "base/fail.h"
+#include "ops/cpu/amx/kernels.h"
 
 namespace strake::cpu {
 namespace {
@@ -19,9 +20,12 @@ bool can_run(Path path) {
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
              __builtin_cpu_supports("avx512bf16");
+    case Path::kAmx:
+      return can_run(Path::kAvx512) && amx::permitted();
 #else
     case Path::kAvx2:
     case Path::kAvx512:
+    case Path::kAmx:
       return false;
 #endif
   }
@@ -38,13 +42,15 @@ std::string_view name_of(Path path) {
       return "avx2";
     case Path::kAvx512:
       return "avx512-bf16";
+    case Path::kAmx:
+      return "amx-bf16";
   }
   return "";
 }
 
 std::vector<Path> available_paths() {
   std::vector<Path> paths;
-  for (const Path path : {Path::kAvx512, Path::kAvx2, Path::kPortable})
+  for (const Path path : {Path::kAmx, Path::kAvx512, Path::kAvx2, Path::kPortable})
     if (can_run(path)) paths.push_back(path);
   return paths;
 }

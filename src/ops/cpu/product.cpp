@@ -1,16 +1,20 @@
 #include "ops/cpu/product.h"
 
+#include "ops/cpu/amx/kernels.h"
+
 namespace strake::cpu {
 namespace {
 
 const FloatKernels& float_kernels(Path path) {
   switch (path) {
 #if defined(__x86_64__)
+    case Path::kAmx:
     case Path::kAvx512:
       return avx512_float_kernels();
     case Path::kAvx2:
       return avx2_float_kernels();
 #else
+    case Path::kAmx:
     case Path::kAvx512:
     case Path::kAvx2:
 #endif
@@ -27,7 +31,9 @@ const ProductKernels& product_kernels(Path path, DType activations, const BlockL
 #if defined(__x86_64__)
   // These kernels take pairs of inputs.
   const bool pairs = layout.coding != Coding::kFloat && schedule.unit % 2 == 0;
-  if (path == Path::kAvx512 && activations == DType::kBF16 && pairs) return avx512_bf16_kernels();
+  const bool bf16 = activations == DType::kBF16 && pairs;
+  if (path == Path::kAmx && bf16 && amx::takes(layout, schedule)) return amx_kernels();
+  if ((path == Path::kAmx || path == Path::kAvx512) && bf16) return avx512_bf16_kernels();
   if (path == Path::kAvx2 && pairs) return avx2_kernels();
 #endif
   return float_kernels(path).products;

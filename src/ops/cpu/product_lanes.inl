@@ -323,6 +323,7 @@ void unpack_row(const BlockLayout& layout, const std::byte* block, int row, floa
 
 constexpr FloatKernels kKernels{
     .products = {.activations = DType::kF32,
+                 .run = 1,
                  .most_rows = kTileRows,
                  .most_tiles = kMostTiles,
                  .blocks_at_once = [](int64_t) { return 1; },

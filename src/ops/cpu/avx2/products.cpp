@@ -130,6 +130,7 @@ const float* input_factors(const BlockLayout& layout) {
 const ProductKernels& avx2_kernels() {
   static constexpr ProductKernels kKernels{
       .activations = DType::kF32,
+      .run = 1,
       .most_rows = avx2::kTileRows,
       .most_tiles = avx2::kMostTiles,
       .blocks_at_once = [](int64_t) { return 1; },

@@ -36,5 +36,5 @@ void multiply_affine(const BlockProduct& product) {
 
 }  // namespace strake::cpu::bf16
 
-#pragma GCC pop_options
+#include "ops/cpu/bf16/target_end.inl"
 #endif

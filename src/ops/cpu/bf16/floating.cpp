@@ -33,5 +33,5 @@ void multiply_dense(const BlockProduct& product) {
 
 }  // namespace strake::cpu::bf16
 
-#pragma GCC pop_options
+#include "ops/cpu/bf16/target_end.inl"
 #endif

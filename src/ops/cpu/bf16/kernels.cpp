@@ -40,6 +40,7 @@ float sum_group(const void* x, int64_t count) {
 const ProductKernels& avx512_bf16_kernels() {
   static constexpr ProductKernels kKernels{
       .activations = DType::kBF16,
+      .run = 2,
       .most_rows = bf16::kPanelRows,
       .most_tiles = bf16::kPanelTiles,
       .blocks_at_once = bf16::blocks_at_once,
@@ -54,5 +55,5 @@ const ProductKernels& avx512_bf16_kernels() {
 
 }  // namespace strake::cpu
 
-#pragma GCC pop_options
+#include "ops/cpu/bf16/target_end.inl"
 #endif
