@@ -75,7 +75,8 @@ TEST(CliBench, ShapesNeedNoFiles) {
 }
 
 TEST(CliBench, MisuseIsAUsageError) {
-  expect_usage_error("--shape glm-5", "'glm-5' is not known; known: smollm2-135m, llama-1b");
+  expect_usage_error("--shape llama-9b", "'llama-9b' is not known; known: smollm2-135m, llama-1b");
+  expect_usage_error("--shape glm-5", "--layers and --routed-experts cut the model");
   expect_usage_error("--shape llama-8b --model " + kShipped, "one of --model and --shape");
   expect_usage_error("--layers 2", "no meaning without --shape");
   expect_usage_error("--shape llama-8b --layers 33", "--layers: 1 to 32 expected");
