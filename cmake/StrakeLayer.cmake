@@ -13,6 +13,7 @@ target_compile_options(strake_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wswitch -Werror
   -ffp-contract=off)
 if(STRAKE_SANITIZE)
+  target_compile_definitions(strake_flags INTERFACE STRAKE_SANITIZED)
   target_compile_options(strake_flags INTERFACE
     -fsanitize=${STRAKE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
     # g++ warns of what the instrumentation makes of the standard library.

@@ -78,7 +78,7 @@ struct ThreadPool::Team {
     const int64_t end = count * (index + 1) / size;
     if (begin == end) return;
     try {
-      body.call(body.object, begin, end);
+      body.call(body.object, begin, end, index);
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!failure) failure = std::current_exception();
@@ -135,7 +135,7 @@ int ThreadPool::size() const { return team_->size; }
 void ThreadPool::run(int64_t count, const RangeBody& body) {
   Team& team = *team_;
   if (team.size == 1 || count <= 1) {
-    if (count > 0) body.call(body.object, 0, count);
+    if (count > 0) body.call(body.object, 0, count, 0);
     return;
   }
   team.count = count;

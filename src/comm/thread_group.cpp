@@ -1,5 +1,6 @@
 #include "strake/comm/thread_group.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
@@ -17,6 +18,18 @@ namespace {
 struct Call {
   Collective collective;
   const Pieces* pieces = nullptr;  // null: this rank has not arrived
+
+  bool arrived() const { return pieces != nullptr; }
+};
+
+// Where in the run a rank is, for messages.
+struct Place {
+  Collective collective;
+  uint64_t step;
+
+  std::string to_string() const {
+    return fmt::format("{}, step {}", strake::to_string(collective), step);
+  }
 };
 
 // Where the ranks of one run meet. The last rank to arrive moves everyone's bytes, under the
@@ -36,8 +49,8 @@ class MeetingPlace {
   void rethrow_failure();
 
  private:
-  void finish(const std::string& where);
-  void wait(std::unique_lock<std::mutex>& lock, const std::string& where);
+  void finish(const Place& where);
+  void wait(std::unique_lock<std::mutex>& lock, const Place& where);
   std::vector<int> missing() const;
   std::string mismatch() const;
   void move_bytes();
@@ -55,11 +68,11 @@ class MeetingPlace {
 };
 
 void MeetingPlace::exchange(int rank, const Call& call, uint64_t step) {
-  const std::string where = fmt::format("{}, step {}", to_string(call.collective), step);
+  const Place where{call.collective, step};
   std::unique_lock lock(mutex_);
   if (failure_.empty()) {
     calls_[rank] = call;
-    if (missing().empty()) {
+    if (std::ranges::all_of(calls_, &Call::arrived)) {
       finish(where);
     } else {
       wait(lock, where);
@@ -69,19 +82,19 @@ void MeetingPlace::exchange(int rank, const Call& call, uint64_t step) {
 }
 
 // The last rank has arrived.
-void MeetingPlace::finish(const std::string& where) {
+void MeetingPlace::finish(const Place& where) {
   const std::string difference = mismatch();
-  if (!difference.empty()) set_failure(fmt::format("{}: {}", where, difference));
+  if (!difference.empty()) set_failure(fmt::format("{}: {}", where.to_string(), difference));
   if (difference.empty()) move_bytes();
   for (Call& done : calls_) done.pieces = nullptr;
   ++events_;
   changed_.notify_all();
 }
 
-void MeetingPlace::wait(std::unique_lock<std::mutex>& lock, const std::string& where) {
-  for (const int other : missing())
+void MeetingPlace::wait(std::unique_lock<std::mutex>& lock, const Place& where) {
+  for (size_t other = 0; other < calls_.size(); ++other)
     if (left_[other])
-      return set_failure(fmt::format("rank {} left the run before {}", other, where));
+      return set_failure(fmt::format("rank {} left the run before {}", other, where.to_string()));
   const auto end = std::chrono::steady_clock::now() + deadline_;
   const uint64_t before = events_;
   lock.unlock();
@@ -89,13 +102,13 @@ void MeetingPlace::wait(std::unique_lock<std::mutex>& lock, const std::string& w
   lock.lock();
   if (!changed_.wait_until(lock, end, [&] { return events_ != before; }))
     set_failure(fmt::format("no answer from {} within {} ms in {}", name_ranks(missing()),
-                            deadline_.count(), where));
+                            deadline_.count(), where.to_string()));
 }
 
 std::vector<int> MeetingPlace::missing() const {
   std::vector<int> ranks;
   for (int rank = 0; rank < std::ssize(calls_); ++rank)
-    if (calls_[rank].pieces == nullptr) ranks.push_back(rank);
+    if (!calls_[rank].arrived()) ranks.push_back(rank);
   return ranks;
 }
 
@@ -137,7 +150,7 @@ void MeetingPlace::leave(int rank) {
   const std::lock_guard lock(mutex_);
   left_[rank] = true;
   for (const Call& call : calls_)
-    if (call.pieces != nullptr) {
+    if (call.arrived()) {
       set_failure(fmt::format("rank {} left the run while others were in {}", rank,
                               to_string(call.collective)));
       return;

@@ -91,8 +91,12 @@ GenerationResult generate(Context& context, const Model& model, SequenceCache& c
   const auto kept =
       static_cast<size_t>(cache.shorten(static_cast<int64_t>(std::min(same, prompt.size() - 1))));
   history.assign(prompt.begin(), prompt.begin() + static_cast<long>(kept));
+  // Of their whole length at once: steps allocate nothing.
+  const auto most_tokens = static_cast<size_t>(std::max<int64_t>(options.max_tokens, 0));
+  history.reserve(prompt.size() + most_tokens);
 
   GenerationResult result;
+  result.tokens.reserve(most_tokens);
   result.prompt_tokens = static_cast<int64_t>(prompt.size() - kept);
   result.logits_hash = kHashSeed;
   const auto start = Clock::now();

@@ -1,7 +1,8 @@
 #include "engine/logit_processors.h"
 
 #include <algorithm>
-#include <vector>
+
+#include "base/recycled.h"
 
 namespace strake {
 
@@ -11,10 +12,11 @@ void process_logits(std::span<float> logits, std::span<const int32_t> history,
     const auto count = static_cast<size_t>(context_size);
     const auto tokens = count == 0 || count >= history.size() ? history : history.last(count);
     for (const int32_t token : tokens) require_token("history", token, logits.size());
-    return std::vector<int32_t>(tokens.begin(), tokens.end());
+    return tokens;
   };
   const auto distinct = [&](int context_size) {
-    auto tokens = latest(context_size);
+    const auto all = latest(context_size);
+    Recycled<int32_t> tokens(all.begin(), all.end());
     std::sort(tokens.begin(), tokens.end());
     tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
     return tokens;

@@ -5,9 +5,9 @@
 #include <functional>
 #include <iterator>
 #include <limits>
-#include <vector>
 
 #include "base/fail.h"
+#include "base/recycled.h"
 
 namespace strake {
 namespace {
@@ -23,7 +23,8 @@ void drop_below(Row row, float threshold) {
 void keep_top_p(Row row, float top_p) {
   // Less than 2^-25 of the largest leaves a sum from the largest down as it is: no need to sort it.
   const float negligible = largest_of(row) - 17.5f;
-  std::vector<float> sorted;
+  Recycled<float> sorted;
+  sorted.reserve(row.size());  // a size that does not change from row to row
   std::copy_if(row.begin(), row.end(), std::back_inserter(sorted),
                [&](float x) { return x >= negligible; });
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
@@ -42,7 +43,7 @@ void keep_top_p(Row row, float top_p) {
 // Of equals at the edge, those that the iterators meet first stay.
 template <class Iterator>
 void keep_largest(Iterator first, Iterator last, int count) {
-  std::vector<float> sorted(first, last);
+  Recycled<float> sorted(first, last);
   const auto nth = sorted.begin() + (count - 1);
   std::nth_element(sorted.begin(), nth, sorted.end(), std::greater<>());
   const float edge = *nth;
@@ -70,7 +71,7 @@ void keep_min_p(Row row, double min_p, int min_tokens) {
 }
 
 void exclude_top_choices(Row row, const SamplingOptions& options, Random& random) {
-  std::vector<float> probabilities(row.begin(), row.end());
+  Recycled<float> probabilities(row.begin(), row.end());
   const float scale = 1.0f / exponentiate(probabilities);
   const auto threshold = static_cast<float>(options.xtc_threshold);
   float least = kInfinity;

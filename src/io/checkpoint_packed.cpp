@@ -31,14 +31,17 @@ Tensor offsets(const Tensor& scales) {
 }
 
 // The shape that the checkpoint states for itself.
-Shape stated_shape(const Tensor& tensor) {
+Shape stated_shape(std::string_view name, const Tensor& tensor) {
+  if (tensor.elements() > Shape::kMaxRank)
+    fail(ErrorKind::kCheckpoint, "{}: at most {} extents expected, found {}", name,
+         Shape::kMaxRank, tensor.elements());
   std::vector<int64_t> extents;
   for (int64_t i = 0; i < tensor.elements(); ++i) {
     const auto at = static_cast<size_t>(i);
     extents.push_back(tensor.dtype() == DType::kI64 ? tensor.data<int64_t>()[at]
                                                     : tensor.data<int32_t>()[at]);
   }
-  return Shape(std::move(extents));
+  return Shape(extents);
 }
 
 }  // namespace
@@ -66,9 +69,10 @@ Weight Checkpoint::packed(const std::string& module, const Shape& shape,
     if (extents.dtype() != DType::kI64 && extents.dtype() != DType::kI32)
       fail(ErrorKind::kCheckpoint, "{}: I64 or I32 expected, found {}", stated,
            to_string(extents.dtype()));
-    if (device().kind != DeviceKind::kMeta && stated_shape(extents) != shape)
-      fail(ErrorKind::kCheckpoint, "{}: {} expected, found {}", stated, shape.to_string(),
-           stated_shape(extents).to_string());
+    if (device().kind != DeviceKind::kMeta)
+      if (const Shape found = stated_shape(stated, extents); found != shape)
+        fail(ErrorKind::kCheckpoint, "{}: {} expected, found {}", stated, shape.to_string(),
+             found.to_string());
   }
   auto matrix = QuantizedMatrix::make(
       module, *format,

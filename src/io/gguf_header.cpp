@@ -213,7 +213,7 @@ std::pair<std::string, GgufTensor> read_tensor(Cursor& cursor) {
   const int64_t begin = read_u64(cursor, field);
   const auto end = bytes ? checked_add(begin, *bytes) : std::nullopt;
   if (!end) cursor.refuse(ErrorKind::kCheckpoint, "{}: its size exceeds 2^63 bytes", field);
-  return {std::move(name), {type->type, Shape(std::move(extents)), begin, *end}};
+  return {std::move(name), {type->type, Shape(extents), begin, *end}};
 }
 
 int64_t read_alignment(const Cursor& cursor, const GgufMetadata& metadata) {

@@ -102,6 +102,8 @@ const StoredType& parse_type(const Subject& subject, const Json& value) {
 Shape parse_shape(const Subject& subject, const Json& value) {
   if (!value.is_array())
     subject.refuse("shape: an array of extents expected, found {}", shown(value));
+  if (value.size() > Shape::kMaxRank)
+    subject.refuse("shape: at most {} axes expected, found {}", Shape::kMaxRank, value.size());
   std::vector<int64_t> extents;
   for (const Json& item : value) {
     const auto extent = natural(item);
@@ -111,7 +113,7 @@ Shape parse_shape(const Subject& subject, const Json& value) {
   }
   if (!checked_product(extents))
     subject.refuse("shape: a product below 2^63 expected, found {}", shown(value));
-  return Shape(std::move(extents));
+  return Shape(extents);
 }
 
 TensorEntry parse_entry(const Subject& subject, const Json& value, int64_t data_bytes) {

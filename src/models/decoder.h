@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/recycled.h"
 #include "models/model.h"
 
 namespace strake {
@@ -64,7 +65,7 @@ class Decoder final : public Model {
     Tensor x = embedding_.forward(context, tokens);
     if (embedding_scale_ != 1.0f) x = context.backend.scale(x, embedding_scale_);
     context.record("model.embed_tokens", x);
-    std::vector<SequenceRows> rows;
+    Recycled<SequenceRows> rows;
     rows.reserve(steps.size());
     for (size_t i = 0; i < layers_.size(); ++i) {
       rows.clear();

@@ -1,8 +1,7 @@
 #include "models/model.h"
 
-#include <vector>
-
 #include "base/fail.h"
+#include "base/recycled.h"
 
 namespace strake {
 namespace {
@@ -19,7 +18,7 @@ void check_steps(std::span<const SequenceStep> steps) {
 
 // The last row of each sequence.
 Tensor last_rows(const Tensor& x, std::span<const SequenceStep> steps) {
-  std::vector<Tensor> rows;
+  Recycled<Tensor> rows;
   int64_t end = 0;
   for (const SequenceStep& step : steps) {
     end += std::ssize(step.tokens);
@@ -33,7 +32,7 @@ Tensor last_rows(const Tensor& x, std::span<const SequenceStep> steps) {
 Tensor Model::forward(Context& context, std::span<const SequenceStep> steps, LogitRows rows) const {
   if (steps.empty()) fail(ErrorKind::kUsage, "forward: no sequence");
   check_steps(steps);
-  std::vector<int32_t> tokens;
+  Recycled<int32_t> tokens;
   for (const SequenceStep& step : steps)
     tokens.insert(tokens.end(), step.tokens.begin(), step.tokens.end());
   Tensor x = run(context, tokens, steps);

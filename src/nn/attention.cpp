@@ -68,8 +68,8 @@ Tensor Attention::project(Context& context, const Tensor& x, const Linear& proje
   return y.reshape({rows, y.shape()[1] / head_dim_, head_dim_});
 }
 
-std::vector<float> Attention::row_scales(const SequenceRows& rows) const {
-  std::vector<float> scales;
+Recycled<float> Attention::row_scales(const SequenceRows& rows) const {
+  Recycled<float> scales;
   if (!growth_) return scales;
   for (int64_t i = 0; i < rows.count(); ++i) {
     const auto units = static_cast<double>((rows.first_position + i) / growth_->unit);
@@ -97,7 +97,7 @@ Tensor Attention::forward(Context& context, const Tensor& x,
     CacheRows& cached_values = rows.cache[CachePart::kValues];
     backend.cache_store(cached_keys, k, rows.first_position);
     backend.cache_store(cached_values, values.slice(0, rows.begin, rows.end), rows.first_position);
-    const std::vector<float> scales = row_scales(rows);
+    const Recycled<float> scales = row_scales(rows);
     AttentionView view{kv_of_query_, rows.first_position, scale_, window_};
     if (sinks_) view.sinks = sinks_->data<float>();
     view.row_scales = scales;

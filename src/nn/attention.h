@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/recycled.h"
 #include "nn/batch.h"
 #include "nn/head_norm.h"
 #include "nn/layer_loader.h"
@@ -53,7 +54,7 @@ class Attention {
   Attention(LayerLoader& load, const AttentionConfig& config, const Heads& heads);
   Tensor project(Context& context, const Tensor& x, const Linear& projection,
                  const std::optional<HeadNorm>& norm) const;
-  std::vector<float> row_scales(const SequenceRows& rows) const;
+  Recycled<float> row_scales(const SequenceRows& rows) const;
 
   int64_t head_dim_;
   int64_t query_heads_;  // of this rank

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/recycled.h"
 #include "nn/kv_cache.h"
 
 namespace strake {
@@ -38,7 +38,7 @@ template <class Attend>
 Tensor by_sequence(std::span<const SequenceRows> sequences, int64_t most_rows,
                    const Attend& attend) {
   if (sequences.size() == 1 && sequences[0].count() <= most_rows) return attend(sequences[0]);
-  std::vector<Tensor> results;
+  Recycled<Tensor> results;
   for (const SequenceRows& all : sequences)
     for (int64_t begin = all.begin; begin < all.end; begin += most_rows)
       results.push_back(attend(SequenceRows{begin, std::min(all.end, begin + most_rows),

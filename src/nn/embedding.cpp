@@ -2,9 +2,9 @@
 
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "base/fail.h"
+#include "base/recycled.h"
 
 namespace strake {
 
@@ -26,8 +26,8 @@ Tensor Embedding::forward(Context& context, std::span<const int32_t> ids) const 
   if (vocabulary_.ranks() == 1) return context.backend.embedding(table_, ids);
   // Every rank knows who holds which row, so each sends the rows it holds, in order of asking.
   const int ranks = vocabulary_.ranks();
-  std::vector<std::vector<size_t>> asked(static_cast<size_t>(ranks));  // positions in ids
-  std::vector<int32_t> own;  // our rows, counted within our part
+  Recycled<Recycled<size_t>> asked(static_cast<size_t>(ranks));  // positions in ids
+  Recycled<int32_t> own;  // our rows, counted within our part
   for (size_t i = 0; i < ids.size(); ++i) {
     for (int rank = 0; rank < ranks; ++rank) {
       int64_t before = 0;
@@ -43,7 +43,7 @@ Tensor Embedding::forward(Context& context, std::span<const int32_t> ids) const 
   }
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t row_bytes = table_.shape()[1] * static_cast<int64_t>(sizeof(float));
-  std::vector<int64_t> counts;
+  Recycled<int64_t> counts;
   for (const auto& positions : asked)
     counts.push_back(static_cast<int64_t>(positions.size()) * row_bytes);
   const Tensor rows = context.backend.embedding(table_, own);

@@ -2,7 +2,8 @@
 
 #include <limits>
 #include <string>
-#include <vector>
+
+#include "base/recycled.h"
 
 namespace strake {
 
@@ -58,9 +59,9 @@ Tensor transposed(const Tensor& matrix) {
 
 // The rows of a mixture that a rank computes.
 struct Rows {
-  std::vector<int32_t> tokens;
-  std::vector<int32_t> experts;  // counted among those that the rank holds
-  std::vector<float> weights;
+  Recycled<int32_t> tokens;
+  Recycled<int32_t> experts;  // counted among those that the rank holds
+  Recycled<float> weights;
 
   void add(size_t token, int64_t expert, float weight) {
     tokens.push_back(static_cast<int32_t>(token));
@@ -95,12 +96,14 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
       partition_(parts.partition),
       axis_(parts.axis),
       reduction_(parts.dimension, parts.partition),
+      hidden_(SumTree::whole(config.hidden)),
       gate_(load.stack("gate_proj", {config.experts, config.width, config.hidden},
                        parts.outputs(config))),
       up_(load.stack("up_proj", {config.experts, config.width, config.hidden},
                      parts.outputs(config))),
       down_(load.stack("down_proj", {config.experts, config.hidden, config.width},
-                       parts.inputs(config, load.rank()))) {
+                       parts.inputs(config, load.rank()))),
+      experts_(SumTree::whole(config.experts)) {
   if (config.bias == Bias::kNone) return;
   const Tensor biases = load.tensor("down_proj.bias", {config.experts, config.hidden});
   if (load.device().kind != DeviceKind::kMeta) down_biases_ = load.prepared(transposed(biases));
@@ -124,9 +127,8 @@ Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routin
 
 Tensor Experts::project(Context& context, const Tensor& x, const StackedLinear& stack,
                         const GatherIndices& indices) const {
-  const SumTree tree = SumTree::whole(stack.weight.shape()[2]);
   const int root[] = {0};
-  Tensor y = context.backend.gather_matmul(x, stack.weight, indices, {tree, root});
+  Tensor y = context.backend.gather_matmul(x, stack.weight, indices, {hidden_, root});
   y = y.reshape({y.shape()[1], y.shape()[2]});
   if (stack.bias) y = context.backend.add(y, context.backend.embedding(*stack.bias, indices.rhs));
   return y.to(context.activations);
@@ -140,7 +142,7 @@ Tensor Experts::mixed_biases(Context& context, const Routing& routing) const {
     const auto row = static_cast<int64_t>(i) / routing.chosen;
     to[static_cast<size_t>(row * experts + routing.experts[i])] = routing.weights[i];
   }
-  return context.backend.matmul(weights, *down_biases_, SumTree::whole(experts));
+  return context.backend.matmul(weights, *down_biases_, experts_);
 }
 
 }  // namespace strake

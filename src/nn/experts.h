@@ -38,8 +38,10 @@ class Experts {
   Partition partition_;  // of the width or of the experts
   Mixture::Axis axis_;
   Reduction reduction_;
+  SumTree hidden_;  // inputs of gate and up, which are not divided
   StackedLinear gate_, up_, down_;
   std::optional<Weight> down_biases_;  // [hidden, experts], of all experts
+  SumTree experts_;                    // its inputs
 };
 
 }  // namespace strake

@@ -1,7 +1,8 @@
 #include "nn/head_linear.h"
 
 #include <utility>
-#include <vector>
+
+#include "base/recycled.h"
 
 namespace strake {
 
@@ -15,7 +16,7 @@ Tensor HeadLinear::multiply(Context& context, const Tensor& x, const GatherIndic
 
 Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const {
   const int64_t rows = x.shape()[0];
-  std::vector<int32_t> items, matrices;
+  Recycled<int32_t> items, matrices;
   for (int64_t i = 0; i < rows * heads(); ++i) {
     items.push_back(static_cast<int32_t>(i));
     matrices.push_back(static_cast<int32_t>(i % heads()));
@@ -26,7 +27,7 @@ Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const
 
 Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType dtype) const {
   const int64_t rows = x.shape()[0];
-  std::vector<int32_t> items, matrices;
+  Recycled<int32_t> items, matrices;
   for (int64_t head = heads.begin; head < heads.end; ++head)
     for (int64_t row = 0; row < rows; ++row) {
       items.push_back(static_cast<int32_t>(row));

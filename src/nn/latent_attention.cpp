@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/recycled.h"
 #include "nn/rope.h"
 #include "quant/head_weights.h"
 
@@ -171,7 +172,7 @@ Tensor LatentAttention::forward(Context& context, const Tensor& x,
   const Tensor residual = this->residual(context, x);
   const Queries queries = this->queries(context, residual, sequences);
   store_latents(context, x, sequences);
-  std::vector<std::optional<Tensor>> selected(sequences.size());
+  Recycled<std::optional<Tensor>> selected(sequences.size());
   if (indexer_) {
     const auto projections = indexer_->project(context, x, residual, sequences);
     for (size_t i = 0; i < sequences.size(); ++i)
@@ -179,7 +180,7 @@ Tensor LatentAttention::forward(Context& context, const Tensor& x,
     for (const auto& positions : selected)
       if (positions) context.record(indexer_name_, *positions);
   }
-  std::vector<Piece> few;
+  Recycled<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)
     if (selected[i] || sequences[i].count() < expands_from())
       few.push_back({sequences[i], selected[i] ? &*selected[i] : nullptr});
@@ -199,14 +200,14 @@ Tensor LatentAttention::forward(Context& context, const Tensor& x,
 
 Tensor LatentAttention::absorbed(Context& context, const Queries& queries,
                                  std::span<const Piece> pieces) const {
-  std::vector<SequenceRows> sequences;
+  Recycled<SequenceRows> sequences;
   for (const Piece& piece : pieces) sequences.push_back(piece.rows);
   // Of all sequences at once: each head's matrix is read once.
   const Tensor parts[] = {
       projections_.absorb.forward(context, rows_of(queries.plain, sequences), context.activations),
       rows_of(queries.turning, sequences)};
   const Tensor latent_queries = concatenate(parts, 2);
-  std::vector<Tensor> mixed;
+  Recycled<Tensor> mixed;
   int64_t begin = 0;
   for (const Piece& piece : pieces) {
     AttentionView view{latent_heads_, piece.rows.first_position, config_.scale};
@@ -235,17 +236,17 @@ Tensor LatentAttention::expanded(Context& context, const Queries& queries,
   const Tensor q = concatenate(query_parts, 2);
   const int64_t at_once =
       std::max<int64_t>(1, kExpandedAtOnce / (positions * (width + config_.value_width)));
-  std::vector<Tensor> mixed{Tensor::empty(q.dtype(), {sequence.count(), 0, config_.value_width})};
+  Recycled<Tensor> mixed{Tensor::empty(q.dtype(), {sequence.count(), 0, config_.value_width})};
   for (int64_t head = 0; head < heads_; head += at_once) {
     const Range heads{head, std::min(head + at_once, heads_)};
-    const std::vector<Tensor> copies(static_cast<size_t>(heads.size()), turned);
+    const Recycled<Tensor> copies(static_cast<size_t>(heads.size()), turned);
     const Tensor key_parts[] = {
         projections_.expand.spread(context, latents, heads, context.activations),
         concatenate(copies, 0)};
     const CacheRows keys = concatenate(key_parts, 2);
     const CacheRows values =
         projections_.unembed.spread(context, latents, heads, context.activations);
-    std::vector<int32_t> own(static_cast<size_t>(heads.size()));
+    Recycled<int32_t> own(static_cast<size_t>(heads.size()));
     std::iota(own.begin(), own.end(), 0);
     mixed.push_back(
         context.backend.attention(q.slice(1, heads.begin, heads.end), keys, values,

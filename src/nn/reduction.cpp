@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/fail.h"
+#include "base/recycled.h"
 
 namespace strake {
 namespace {
@@ -55,7 +55,7 @@ Tensor Reduction::finish(Context& context, const Tensor& partial) const {
 Tensor Reduction::finish_everywhere(Context& context, const Tensor& partial) const {
   const int64_t rows = partial.shape()[1];
   const int64_t columns = partial.shape()[2];
-  std::vector<int64_t> counts;
+  Recycled<int64_t> counts;
   for (const auto& nodes : nodes_)
     counts.push_back(static_cast<int64_t>(nodes.size() * sizeof(float)) * rows * columns);
   Tensor pieces =
@@ -74,8 +74,8 @@ Tensor Reduction::finish_in_shares(Context& context, const Tensor& partial) cons
   };
   const auto bytes_of = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)); };
   // To each rank its share of each of our nodes; from each rank our share of its nodes.
-  std::vector<int64_t> send_counts, receive_counts, share_counts;
-  std::vector<Tensor> outgoing;
+  Recycled<int64_t> send_counts, receive_counts, share_counts;
+  Recycled<Tensor> outgoing;
   const Tensor flat = partial.reshape({own_nodes, elements});
   for (int r = 0; r < ranks; ++r) {
     const int64_t begin = share_begin(elements, r, ranks);
@@ -99,7 +99,7 @@ Tensor gather_columns(Context& context, const Tensor& local, const Partition& co
   if (columns.ranks() == 1) return local;
   const int64_t rows = local.shape()[0];
   const int64_t width = size_of(local.dtype());
-  std::vector<int64_t> counts;
+  Recycled<int64_t> counts;
   int64_t sent = 0;  // columns of all ranks, replicated ones too
   for (int rank = 0; rank < columns.ranks(); ++rank) {
     counts.push_back(rows * columns.size(rank) * width);

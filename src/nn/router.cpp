@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/fail.h"
+#include "base/recycled.h"
 
 namespace strake {
 namespace {
@@ -25,7 +26,7 @@ double exp_everywhere(double x) {
 
 // The `count` largest of `values` among `from`, in ascending order of their indices; of equal ones
 // those that stand first.
-void keep_largest(std::span<const float> values, int64_t count, std::vector<int32_t>& from) {
+void keep_largest(std::span<const float> values, int64_t count, Recycled<int32_t>& from) {
   std::partial_sort(from.begin(), from.begin() + count, from.end(), [&](int32_t a, int32_t b) {
     const float x = values[static_cast<size_t>(a)], y = values[static_cast<size_t>(b)];
     return x > y || (x == y && a < b);
@@ -117,17 +118,17 @@ class RowRouter {
       if (!std::ranges::binary_search(best_, static_cast<int32_t>(i / size))) choice_[i] = 0;
   }
 
-  static void iota(int64_t count, std::vector<int32_t>& indices) {
+  static void iota(int64_t count, Recycled<int32_t>& indices) {
     indices.resize(static_cast<size_t>(count));
     std::iota(indices.begin(), indices.end(), 0);
   }
 
   const RoutingRule& rule_;
   std::span<const float> correction_;
-  std::vector<float> scores_;  // of the experts
-  std::vector<float> choice_;  // what they are chosen by
-  std::vector<float> group_scores_, members_;
-  std::vector<int32_t> chosen_, best_;
+  Recycled<float> scores_;  // of the experts
+  Recycled<float> choice_;  // what they are chosen by
+  Recycled<float> group_scores_, members_;
+  Recycled<int32_t> chosen_, best_;
 };
 
 // A lone tensor as the linear layer that it is.

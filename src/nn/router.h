@@ -5,8 +5,8 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <vector>
 
+#include "base/recycled.h"
 #include "nn/layer_loader.h"
 
 namespace strake {
@@ -14,8 +14,8 @@ namespace strake {
 // The experts of every row: `chosen` a row, ascending, and what their outputs are multiplied by.
 struct Routing {
   int64_t chosen;
-  std::vector<int32_t> experts;  // [rows * chosen]
-  std::vector<float> weights;
+  Recycled<int32_t> experts;  // [rows * chosen]
+  Recycled<float> weights;
 
   int64_t rows() const { return std::ssize(experts) / chosen; }
 };

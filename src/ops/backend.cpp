@@ -8,28 +8,33 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/recycled.h"
 #include "ops/backends.h"
+#include "tensor/format.h"
 
 namespace strake {
 namespace {
 
-void expect(bool holds, std::string_view op, std::string_view expected, const std::string& found) {
-  if (!holds) fail(ErrorKind::kUsage, "{}: {} expected, found {}", op, expected, found);
-}
-
-std::string text(const Tensor& tensor) {
-  return fmt::format("{} {}", to_string(tensor.dtype()), tensor.shape().to_string());
+// Nothing is formatted where it holds.
+template <class... Args>
+void expect(bool holds, std::string_view op, fmt::format_string<Args...> message, Args&&... args) {
+  if (!holds)
+    fail(ErrorKind::kUsage, "{}: {}", op, fmt::format(message, std::forward<Args>(args)...));
 }
 
 void expect_dtype(std::string_view op, std::string_view name, const Tensor& tensor, DType dtype,
                   int rank) {
   expect(tensor.dtype() == dtype && tensor.shape().rank() == rank, op,
-         fmt::format("{} of {} with {} axes", name, to_string(dtype), rank), text(tensor));
+         "{} of {} with {} axes expected, found {}", name, to_string(dtype), rank, tensor);
 }
 
 void expect_floating(std::string_view op, std::string_view name, const Tensor& tensor, int rank) {
   expect(is_floating(tensor.dtype()) && tensor.shape().rank() == rank, op,
-         fmt::format("floating {} with {} axes", name, rank), text(tensor));
+         "floating {} with {} axes expected, found {}", name, rank, tensor);
+}
+
+void expect_result(std::string_view op, DType dtype) {
+  expect(is_floating(dtype), op, "a floating result expected, found {}", to_string(dtype));
 }
 
 // The columns that the nodes stand for, which the operands must have.
@@ -37,15 +42,15 @@ int64_t columns(std::string_view op, const PartialSums& sums) {
   const auto nodes = sums.tree.nodes();
   int64_t columns = 0;
   for (const int node : sums.nodes) {
-    expect(node >= 0 && node < std::ssize(nodes), op,
-           fmt::format("nodes of a tree of {}", nodes.size()), std::to_string(node));
+    expect(node >= 0 && node < std::ssize(nodes), op, "nodes of a tree of {} expected, found {}",
+           nodes.size(), node);
     columns += sums.tree.node(node).end - sums.tree.node(node).begin;
   }
   return columns;
 }
 
 // Whether the node's elements are those of the nodes that are there.
-bool is_covered(const SumTree& tree, int index, const std::vector<bool>& there) {
+bool is_covered(const SumTree& tree, int index, const Recycled<bool>& there) {
   if (there[static_cast<size_t>(index)]) return true;
   const SumTree::Node& node = tree.node(index);
   return node.left >= 0 && is_covered(tree, node.left, there) &&
@@ -54,29 +59,29 @@ bool is_covered(const SumTree& tree, int index, const std::vector<bool>& there) 
 
 // Whether the nodes' elements are all of the tree, each once.
 bool is_cover(const PartialSums& sums) {
-  std::vector<bool> there(sums.tree.nodes().size(), false);
+  Recycled<bool> there(sums.tree.nodes().size(), false);
   for (const int node : sums.nodes) there[static_cast<size_t>(node)] = true;
   return is_covered(sums.tree, 0, there);
 }
 
 // Whether `rows` rows from `first` on stand below `capacity`.
 void expect_positions(std::string_view op, int64_t first, int64_t rows, int64_t capacity) {
-  expect(first >= 0 && first <= capacity - rows, op, fmt::format("positions below {}", capacity),
-         fmt::format("{} rows from {} on", rows, first));
+  expect(first >= 0 && first <= capacity - rows, op,
+         "positions below {} expected, found {} rows from {} on", capacity, rows, first);
 }
 
 // As many as there are rows or heads, or none.
 void expect_count(size_t found, int64_t expected, std::string_view what) {
   expect(found == 0 || found == static_cast<size_t>(expected), "attention",
-         fmt::format("{} {}", expected, what), std::to_string(found));
+         "{} {} expected, found {}", expected, what, found);
 }
 
 void check_selected(const Tensor& q, const AttentionView& view) {
   const auto rows = static_cast<size_t>(q.shape()[0]);
   if (view.selected.empty()) return;
   expect(rows > 0 && view.selected.size() % rows == 0 && !view.window, "attention",
-         fmt::format("as many selected positions for each of {} rows, and no window", rows),
-         std::to_string(view.selected.size()));
+         "as many selected positions for each of {} rows, and no window expected, found {}", rows,
+         view.selected.size());
   const size_t count = view.selected.size() / rows;
   for (size_t row = 0; row < rows; ++row) {
     const auto selected = view.selected.subspan(row * count, count);
@@ -85,8 +90,10 @@ void check_selected(const Tensor& q, const AttentionView& view) {
     expect(end != selected.begin() && ascends && selected.front() >= 0 &&
                end[-1] <= view.first_position + static_cast<int64_t>(row) &&
                std::count(end, selected.end(), -1) == selected.end() - end,
-           "attention", "selected positions that ascend up to the row's own, then -1",
-           fmt::format("{} in row {}", fmt::join(selected, " "), row));
+           "attention",
+           "selected positions that ascend up to the row's own, then -1 expected, found {} in row "
+           "{}",
+           fmt::join(selected, " "), row);
   }
 }
 
@@ -94,21 +101,22 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
   expect_floating("attention", "q", q, 3);
   const int64_t rows = q.shape()[0];
   const Shape& shape = keys.shape();
-  expect(keys.dtype() == q.dtype(), "attention", fmt::format("keys of {}", to_string(q.dtype())),
-         std::string(to_string(keys.dtype())));
-  expect(shape[2] == q.shape()[2], "attention", "keys and values [heads, slots, D] that fit q",
-         text(q) + ", " + shape.to_string());
+  expect(keys.dtype() == q.dtype(), "attention", "keys of {} expected, found {}",
+         to_string(q.dtype()), to_string(keys.dtype()));
+  expect(shape[2] == q.shape()[2], "attention",
+         "keys and values [heads, slots, D] that fit q expected, found {}, {}", q, shape);
   expect(static_cast<int64_t>(view.heads.size()) == q.shape()[1], "attention",
-         fmt::format("{} head indices", q.shape()[1]), std::to_string(view.heads.size()));
+         "{} head indices expected, found {}", q.shape()[1], view.heads.size());
   for (const int32_t head : view.heads)
-    expect(head >= 0 && head < shape[0], "attention",
-           fmt::format("key-value heads below {}", shape[0]), std::to_string(head));
-  expect(view.window.value_or(1) >= 1, "attention", "a window of at least 1 position",
-         std::to_string(view.window.value_or(1)));
+    expect(head >= 0 && head < shape[0], "attention", "key-value heads below {} expected, found {}",
+           shape[0], head);
+  expect(view.window.value_or(1) >= 1, "attention",
+         "a window of at least 1 position expected, found {}", view.window.value_or(1));
   if (keys.is_ring())
     expect(view.first_position >= 0 && view.window && *view.window + rows - 1 <= shape[1],
-           "attention", fmt::format("a window and rows that fit a ring of {}", shape[1]),
-           fmt::format("{} rows, window {}", rows, view.window.value_or(0)));
+           "attention",
+           "a window and rows that fit a ring of {} expected, found {} rows, window {}", shape[1],
+           rows, view.window.value_or(0));
   else
     expect_positions("attention", view.first_position, rows, shape[1]);
   expect_count(view.sinks.size(), q.shape()[1], "sinks");
@@ -119,24 +127,24 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
 void check_indices(std::string_view op, std::string_view name, std::span<const int32_t> indices,
                    int64_t limit) {
   for (const int32_t index : indices)
-    expect(index >= 0 && index < limit, op, fmt::format("{} below {}", name, limit),
-           std::to_string(index));
+    expect(index >= 0 && index < limit, op, "{} below {} expected, found {}", name, limit, index);
 }
 
 void check_operands(std::string_view op, const Tensor& x, const Weight& w, int weight_rank) {
-  expect(is_floating(x.dtype()) && x.shape().rank() == 2, op, "floating x [rows, in]", text(x));
-  expect(w.shape().rank() == weight_rank, op, fmt::format("a weight with {} axes", weight_rank),
-         w.shape().to_string());
-  expect(w.shape()[-1] == x.shape()[1], op,
-         fmt::format("a weight of {} inputs, as x has", x.shape()[1]), w.shape().to_string());
+  expect(is_floating(x.dtype()) && x.shape().rank() == 2, op,
+         "floating x [rows, in] expected, found {}", x);
+  expect(w.shape().rank() == weight_rank, op, "a weight with {} axes expected, found {}",
+         weight_rank, w.shape());
+  expect(w.shape()[-1] == x.shape()[1], op, "a weight of {} inputs, as x has expected, found {}",
+         x.shape()[1], w.shape());
 }
 
 void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
                    const PartialSums& sums) {
   check_operands(op, x, w, weight_rank);
   const int64_t summed = columns(op, sums);
-  expect(summed == x.shape()[1], op, fmt::format("sums over {} inputs, as x has", x.shape()[1]),
-         std::to_string(summed));
+  expect(summed == x.shape()[1], op, "sums over {} inputs, as x has expected, found {}",
+         x.shape()[1], summed);
 }
 
 }  // namespace
@@ -157,8 +165,9 @@ Tensor Backend::matmul(const Tensor& x, const Weight& w, const SumTree& tree) {
 Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                               const PartialSums& sums) {
   check_product("gather_matmul", x, w, 3, sums);
-  expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul", "as many lhs as rhs indices",
-         fmt::format("{} and {}", indices.lhs.size(), indices.rhs.size()));
+  expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul",
+         "as many lhs as rhs indices expected, found {} and {}", indices.lhs.size(),
+         indices.rhs.size());
   check_indices("gather_matmul", "lhs indices", indices.lhs, x.shape()[0]);
   check_indices("gather_matmul", "rhs indices", indices.rhs, w.shape()[0]);
   return do_gather_matmul(x, w, indices, sums);
@@ -169,16 +178,14 @@ Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixt
   check_operands("mix_matmul", x, w, 3);
   const bool inputs = mixture.axis == Mixture::Axis::kInputs;
   const int64_t summed = columns("mix_matmul", sums);
-  expect(
-      summed == (inputs ? w.shape()[2] : w.shape()[0]), "mix_matmul",
-      fmt::format("sums over the {} of {}", inputs ? "inputs" : "experts", w.shape().to_string()),
-      std::to_string(summed));
+  expect(summed == (inputs ? w.shape()[2] : w.shape()[0]), "mix_matmul",
+         "sums over the {} of {} expected, found {}", inputs ? "inputs" : "experts", w.shape(),
+         summed);
   const auto rows = static_cast<size_t>(x.shape()[0]);
   expect(mixture.experts.size() == rows && mixture.tokens.size() == rows &&
              mixture.weights.size() == rows,
-         "mix_matmul", fmt::format("experts, tokens and weights of {} rows", rows),
-         fmt::format("{}, {} and {}", mixture.experts.size(), mixture.tokens.size(),
-                     mixture.weights.size()));
+         "mix_matmul", "experts, tokens and weights of {} rows expected, found {}, {} and {}", rows,
+         mixture.experts.size(), mixture.tokens.size(), mixture.weights.size());
   check_indices("mix_matmul", "experts", mixture.experts, w.shape()[0]);
   check_indices("mix_matmul", "tokens", mixture.tokens, mixture.count);
   return do_mix_matmul(x, w, mixture, sums);
@@ -187,27 +194,25 @@ Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixt
 Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
   expect(pieces.dtype() == DType::kF32 && pieces.shape().rank() >= 1 &&
              pieces.shape()[0] == static_cast<int64_t>(sums.nodes.size()),
-         "finish_sums", fmt::format("F32 pieces of {} nodes", sums.nodes.size()), text(pieces));
+         "finish_sums", "F32 pieces of {} nodes expected, found {}", sums.nodes.size(), pieces);
   const int64_t summed = columns("finish_sums", sums);
   expect(summed == sums.tree.extent() && is_cover(sums), "finish_sums",
-         fmt::format("nodes that cover {} elements once", sums.tree.extent()),
-         fmt::format("{} of {} elements", sums.nodes.size(), summed));
+         "nodes that cover {} elements once expected, found {} of {} elements", sums.tree.extent(),
+         sums.nodes.size(), summed);
   return do_finish_sums(pieces, sums);
 }
 
 Tensor Backend::embedding(const Weight& w, std::span<const int32_t> ids) {
-  expect(w.shape().rank() == 2, "embedding", "a weight with 2 axes", w.shape().to_string());
-  for (const int32_t id : ids)
-    expect(id >= 0 && id < w.shape()[0], "embedding", fmt::format("ids below {}", w.shape()[0]),
-           std::to_string(id));
+  expect(w.shape().rank() == 2, "embedding", "a weight with 2 axes expected, found {}", w.shape());
+  check_indices("embedding", "ids", ids, w.shape()[0]);
   return do_embedding(w, ids);
 }
 
 Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
   expect_dtype("rms_norm", "x", x, DType::kF32, 2);
   expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm",
-         fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
-  expect(is_floating(dtype), "rms_norm", "a floating result", std::string(to_string(dtype)));
+         "a floating weight [{}] expected, found {}", x.shape()[1], w);
+  expect_result("rms_norm", dtype);
   return do_rms_norm(x, w, eps, dtype);
 }
 
@@ -215,8 +220,8 @@ Tensor Backend::layer_norm(const Tensor& x, const NormParameters& norm, DType dt
   expect_dtype("layer_norm", "x", x, DType::kF32, 2);
   for (const Tensor* part : {&norm.weight, &norm.bias})
     expect(is_floating(part->dtype()) && part->shape() == Shape{x.shape()[1]}, "layer_norm",
-           fmt::format("floating weight and bias [{}]", x.shape()[1]), text(*part));
-  expect(is_floating(dtype), "layer_norm", "a floating result", std::string(to_string(dtype)));
+           "floating weight and bias [{}] expected, found {}", x.shape()[1], *part);
+  expect_result("layer_norm", dtype);
   return do_layer_norm(x, norm, dtype);
 }
 
@@ -229,23 +234,23 @@ Tensor Backend::rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares
                               DType dtype) {
   expect_dtype("rms_norm_part", "x", x, DType::kF32, 2);
   expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm_part",
-         fmt::format("a floating weight [{}]", x.shape()[1]), text(w));
+         "a floating weight [{}] expected, found {}", x.shape()[1], w);
   expect_dtype("rms_norm_part", "squares", squares.sums, DType::kF32, 2);
   expect(squares.sums.shape()[0] == x.shape()[0] && squares.width >= 1, "rms_norm_part",
-         fmt::format("squares of {} rows", x.shape()[0]), text(squares.sums));
-  expect(is_floating(dtype), "rms_norm_part", "a floating result", std::string(to_string(dtype)));
+         "squares of {} rows expected, found {}", x.shape()[0], squares.sums);
+  expect_result("rms_norm_part", dtype);
   return do_rms_norm_part(x, w, squares, dtype);
 }
 
 void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
   expect_floating("rope", "x", x, 3);
   expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
-         fmt::format("an even number of at most {} dimensions", x.shape()[2]),
-         std::to_string(table.dims));
+         "an even number of at most {} dimensions expected, found {}", x.shape()[2], table.dims);
   expect_dtype("rope", "frequencies", table.frequencies, DType::kF32, 1);
   expect(table.frequencies.elements() == table.dims / 2, "rope",
-         fmt::format("{} frequencies", table.dims / 2), text(table.frequencies));
-  expect(first_position >= 0, "rope", "a position of at least 0", std::to_string(first_position));
+         "{} frequencies expected, found {}", table.dims / 2, table.frequencies);
+  expect(first_position >= 0, "rope", "a position of at least 0 expected, found {}",
+         first_position);
   do_rope(x, table, first_position);
 }
 
@@ -253,11 +258,11 @@ void Backend::cache_store(CacheRows& cache, const Tensor& x, int64_t first_posit
   const Shape& shape = cache.shape();
   expect_dtype("cache_store", "x", x, cache.dtype(), 3);
   expect(shape[0] == x.shape()[1] && shape[2] == x.shape()[2], "cache_store",
-         fmt::format("x [rows, {}, {}]", shape[0], shape[2]), text(x));
+         "x [rows, {}, {}] expected, found {}", shape[0], shape[2], x);
   if (cache.is_ring())
     expect(first_position >= 0 && x.shape()[0] <= kRingUnit, "cache_store",
-           fmt::format("up to {} rows", kRingUnit),
-           fmt::format("{} rows from {} on", x.shape()[0], first_position));
+           "up to {} rows expected, found {} rows from {} on", kRingUnit, x.shape()[0],
+           first_position);
   else
     expect_positions("cache_store", first_position, x.shape()[0], shape[1]);
   do_cache_store(cache, x, first_position);
@@ -266,11 +271,11 @@ void Backend::cache_store(CacheRows& cache, const Tensor& x, int64_t first_posit
 Tensor Backend::attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
                           const AttentionView& view) {
   check_attention(q, keys, view);
-  expect(values.dtype() == q.dtype(), "attention",
-         fmt::format("values of {}", to_string(q.dtype())), std::string(to_string(values.dtype())));
+  expect(values.dtype() == q.dtype(), "attention", "values of {} expected, found {}",
+         to_string(q.dtype()), to_string(values.dtype()));
   expect(values.shape().with(2, 0) == keys.shape().with(2, 0) && values.is_ring() == keys.is_ring(),
-         "attention", "keys and values [heads, slots, D] that fit q",
-         text(q) + ", " + keys.shape().to_string() + ", " + values.shape().to_string());
+         "attention", "keys and values [heads, slots, D] that fit q expected, found {}, {}, {}", q,
+         keys.shape(), values.shape());
   return do_attention(q, {keys, values, values.shape()[2]}, view);
 }
 
@@ -278,8 +283,7 @@ Tensor Backend::attention(const Tensor& q, const CacheRows& keys, int64_t value_
                           const AttentionView& view) {
   check_attention(q, keys, view);
   expect(value_width >= 0 && value_width <= keys.shape()[2], "attention",
-         fmt::format("values of at most {} elements", keys.shape()[2]),
-         std::to_string(value_width));
+         "values of at most {} elements expected, found {}", keys.shape()[2], value_width);
   return do_attention(q, {keys, keys, value_width}, view);
 }
 
@@ -288,34 +292,34 @@ Tensor Backend::select_keys(const Tensor& q, const Tensor& weights, const CacheR
   expect_floating("select_keys", "q", q, 3);
   expect_dtype("select_keys", "weights", weights, DType::kF32, 2);
   expect(weights.shape() == Shape{q.shape()[0], q.shape()[1]}, "select_keys",
-         fmt::format("weights [{}, {}]", q.shape()[0], q.shape()[1]), text(weights));
+         "weights [{}, {}] expected, found {}", q.shape()[0], q.shape()[1], weights);
   expect(keys.dtype() == q.dtype() && keys.shape().with(1, 0) == Shape{1, 0, q.shape()[2]} &&
              !keys.is_ring(),
-         "select_keys", fmt::format("keys [1, slots, {}] like q, no ring", q.shape()[2]),
-         keys.shape().to_string());
+         "select_keys", "keys [1, slots, {}] like q, no ring expected, found {}", q.shape()[2],
+         keys.shape());
   expect_positions("select_keys", view.first_position, q.shape()[0], keys.shape()[1]);
-  expect(view.count >= 1, "select_keys", "at least 1 key", std::to_string(view.count));
+  expect(view.count >= 1, "select_keys", "at least 1 key expected, found {}", view.count);
   return do_select_keys(q, weights, keys, view);
 }
 
 Tensor Backend::gated(const Tensor& gate, const Tensor& up, Activation activation) {
   expect_floating("gated", "gate", gate, 2);
   expect(up.dtype() == gate.dtype() && up.shape() == gate.shape(), "gated",
-         "up like gate, " + text(gate), text(up));
+         "up like gate, {} expected, found {}", gate, up);
   return do_gated(gate, up, activation);
 }
 
 Tensor Backend::add(const Tensor& x, const Tensor& y) {
-  expect(x.dtype() == DType::kF32 && y.dtype() == DType::kF32, "add", "F32 operands",
-         text(x) + " and " + text(y));
+  expect(x.dtype() == DType::kF32 && y.dtype() == DType::kF32, "add",
+         "F32 operands expected, found {} and {}", x, y);
   expect(x.shape() == y.shape() ||
              (y.shape().rank() == 1 && x.shape().rank() >= 1 && x.shape()[-1] == y.shape()[0]),
-         "add", "equal shapes, or one row to add to each", text(x) + " and " + text(y));
+         "add", "equal shapes, or one row to add to each expected, found {} and {}", x, y);
   return do_add(x, y);
 }
 
 Tensor Backend::scale(const Tensor& x, float factor) {
-  expect(x.dtype() == DType::kF32, "scale", "F32 x", text(x));
+  expect(x.dtype() == DType::kF32, "scale", "F32 x expected, found {}", x);
   return do_scale(x, factor);
 }
 

@@ -84,7 +84,7 @@ Shape broadcast_shape(std::string_view op, const Shape& a, const Shape& b) {
            b.to_string());
     extents.push_back(from_a == 1 ? from_b : from_a);
   }
-  return Shape(std::move(extents));
+  return Shape(extents);
 }
 
 Indices broadcast(const Indices& indices, const Shape& shape) {
@@ -108,13 +108,13 @@ Indices broadcast(const Indices& indices, const Shape& shape) {
 // All axes but the last two.
 Shape batch_of(const Shape& shape) {
   const auto extents = shape.extents();
-  return Shape(std::vector<int64_t>(extents.begin(), extents.end() - 2));
+  return Shape(extents.first(extents.size() - 2));
 }
 
 Shape with_axes(const Shape& batch, std::initializer_list<int64_t> last) {
   std::vector<int64_t> extents(batch.extents().begin(), batch.extents().end());
   extents.insert(extents.end(), last);
-  return Shape(std::move(extents));
+  return Shape(extents);
 }
 
 // The type that holds both without loss.

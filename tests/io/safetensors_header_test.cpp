@@ -67,6 +67,12 @@ std::string f32(const std::string& shape, const std::string& offsets) {
   return typed(R"("F32")", shape, offsets);
 }
 
+std::string repeated(const std::string& text, int times) {
+  std::string result;
+  for (int i = 0; i < times; ++i) result += text;
+  return result;
+}
+
 TEST(SafetensorsHeader, MalformedHeadersAreNamed) {
   const std::string a = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
   const Malformed cases[] = {
@@ -95,6 +101,9 @@ TEST(SafetensorsHeader, MalformedHeadersAreNamed) {
       {"unknown dtype is shown", typed(R"("F33")", "[1]", "[0,4]"), 4, R"(found "F33")"},
       {"lower case dtype", typed(R"("f32")", "[1]", "[0,4]"), 4, "dtype: one of"},
       {"numeric dtype", typed("3", "[1]", "[0,4]"), 4, "dtype: one of"},
+      {"nine axes", f32("[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, "'w': shape: at most 8 axes expected"},
+      {"endless axes", f32("[1" + repeated(",1", 100'000) + "]", "[0,4]"), 4,
+       "at most 8 axes expected, found 100001"},
       {"shape is a number", f32("1", "[0,4]"), 4, "'w': shape: an array"},
       {"negative extent", f32("[-1]", "[0,4]"), 4, "shape: extents from 0 to 2^48"},
       {"fractional extent", f32("[1.0]", "[0,4]"), 4, "shape: extents"},

@@ -51,7 +51,7 @@ class EmulatedAmx : public testing::Test {
       products[i].matrix = static_cast<int64_t>(i);
       products[i].activations.assign(pool_, x, targets, kernels, blocks.layout());
     }
-    cpu::multiply_all(pool_, {blocks, schedule, kernels, products, count * out});
+    cpu::multiply_all(pool_, scratch_, {blocks, schedule, kernels, products, count * out});
     return y;
   }
 
@@ -68,6 +68,7 @@ class EmulatedAmx : public testing::Test {
   }
 
   ThreadPool pool_{2};
+  cpu::Scratch scratch_{2};
 };
 
 // Those that enter as pairs of bfloat16.

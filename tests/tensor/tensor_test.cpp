@@ -50,6 +50,17 @@ TEST(Tensor, ZerosAreZero) {
   EXPECT_THAT(Tensor::zeros(DType::kF32, {1 << 20}).data<float>(), Each(0.0f));
 }
 
+TEST(Tensor, HasAFewAxes) {
+  const std::vector<int64_t> most(Shape::kMaxRank, 2), more(Shape::kMaxRank + 1, 2);
+  EXPECT_EQ(Shape(most).elements(), 1 << Shape::kMaxRank);
+  EXPECT_THAT(Shape(most).extents(), testing::ElementsAreArray(most));
+  expect_error(ErrorKind::kUsage, "a shape of at most 8 axes expected, found 9",
+               [&] { Shape{std::span<const int64_t>(more)}; });
+  // What is behind the last axis counts for nothing.
+  EXPECT_NE(Shape({2, 0}), Shape({2}));
+  EXPECT_EQ(Shape({2, 3}).with(1, 5), Shape({2, 5}));
+}
+
 TEST(Tensor, IsAligned) {
   for (const int64_t elements : {1, 100, 1 << 22})
     EXPECT_EQ(

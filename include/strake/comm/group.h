@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace strake {
 
@@ -54,7 +55,17 @@ class Group {
   uint64_t step() const { return step_; }
 
  private:
+  // What a rank is about to do.
+  struct Mark {
+    uint64_t step;
+    uint64_t fingerprint;
+    bool operator==(const Mark&) const = default;
+  };
+
   uint64_t step_ = 0;
+  // [rank], kept between steps for their memory.
+  std::vector<Mark> marks_;
+  std::vector<int64_t> mark_bytes_;
 };
 
 struct GroupOptions {

@@ -3,13 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <utility>
 
 #include "strake/tensor/device.h"
 #include "strake/tensor/dtype.h"
 #include "strake/tensor/shape.h"
+#include "strake/tensor/storage.h"
 
 namespace strake {
 
@@ -19,11 +18,11 @@ class Tensor {
  public:
   // Bytes are uninitialized and aligned to 64 (to 2 MiB pages when large). On Device::meta()
   // there are none. Throws Error(kSystem) when memory is short.
-  static Tensor empty(DType dtype, Shape shape, Device device = Device::cpu());
-  static Tensor zeros(DType dtype, Shape shape, Device device = Device::cpu());
+  static Tensor empty(DType dtype, const Shape& shape, Device device = Device::cpu());
+  static Tensor zeros(DType dtype, const Shape& shape, Device device = Device::cpu());
   // A copy of `values`. Throws Error(kUsage) when their number does not match the shape.
   template <class T>
-  static Tensor from(std::span<const T> values, Shape shape);
+  static Tensor from(std::span<const T> values, const Shape& shape);
 
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
@@ -40,41 +39,41 @@ class Tensor {
   std::span<std::byte> mutable_bytes();
 
   // The same bytes under another shape of as many elements.
-  Tensor reshape(Shape shape) const;
+  Tensor reshape(const Shape& shape) const;
   // Elements [begin, end) of an axis: shares the bytes on the outermost axis, copies on others.
   Tensor slice(int axis, int64_t begin, int64_t end) const;
   // Floating to floating, rounded to nearest even. Throws Error(kUsage) for other dtypes.
   Tensor to(DType dtype) const;
 
  private:
-  Tensor(DType dtype, Shape shape, Device device, std::shared_ptr<std::byte> bytes);
-  static Tensor copy_of(DType dtype, std::span<const std::byte> bytes, Shape shape);
+  Tensor(DType dtype, const Shape& shape, Device device, Storage bytes);
+  static Tensor copy_of(DType dtype, std::span<const std::byte> bytes, const Shape& shape);
   void require(DType dtype) const;
 
   DType dtype_;
   Shape shape_;
   Device device_;
-  std::shared_ptr<std::byte> bytes_;
+  Storage bytes_;
 };
 
 // Joins along `axis`. Throws Error(kUsage) when dtypes or other extents differ.
 Tensor concatenate(std::span<const Tensor> parts, int axis);
 
 template <class T>
-Tensor Tensor::from(std::span<const T> values, Shape shape) {
-  return copy_of(dtype_of<T>, std::as_bytes(values), std::move(shape));
+Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
+  return copy_of(dtype_of<T>, std::as_bytes(values), shape);
 }
 
 template <class T>
 std::span<const T> Tensor::data() const {
   require(dtype_of<T>);
-  return {reinterpret_cast<const T*>(bytes_.get()), static_cast<size_t>(elements())};
+  return {reinterpret_cast<const T*>(bytes_.data()), static_cast<size_t>(elements())};
 }
 
 template <class T>
 std::span<T> Tensor::mutable_data() {
   require(dtype_of<T>);
-  return {reinterpret_cast<T*>(bytes_.get()), static_cast<size_t>(elements())};
+  return {reinterpret_cast<T*>(bytes_.data()), static_cast<size_t>(elements())};
 }
 
 }  // namespace strake

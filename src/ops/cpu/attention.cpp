@@ -1,38 +1,15 @@
 // Causal softmax attention over a cache.
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "ops/cpu/cached_chunks.h"
 #include "ops/cpu/cpu_backend.h"
+#include "ops/cpu/grouping.h"
 #include "ops/cpu/lane_kernels.h"
-#include "ops/cpu/scratch.h"
 #include "strake/quant/quantize.h"
 
 namespace strake::cpu {
 namespace {
-
-// The query heads of each key-value head, in order.
-class HeadGroups {
- public:
-  void assign(std::span<const int32_t> heads, int64_t cached_heads) {
-    first_.assign(static_cast<size_t>(cached_heads) + 1, 0);
-    for (const int32_t head : heads) ++first_[static_cast<size_t>(head) + 1];
-    for (size_t i = 1; i < first_.size(); ++i) first_[i] += first_[i - 1];
-    next_.assign(first_.begin(), first_.end());
-    members_.resize(heads.size());
-    for (size_t h = 0; h < heads.size(); ++h)
-      members_[next_[static_cast<size_t>(heads[h])]++] = static_cast<int64_t>(h);
-  }
-  std::span<const int64_t> operator[](int64_t head) const {
-    const auto i = static_cast<size_t>(head);
-    return std::span(members_).subspan(first_[i], first_[i + 1] - first_[i]);
-  }
-
- private:
-  std::vector<size_t> first_, next_;
-  std::vector<int64_t> members_;
-};
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -42,7 +19,7 @@ int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 class AttentionCall {
  public:
   AttentionCall(const Tensor& q, const AttentionRows& cached, const AttentionView& view,
-                const HeadGroups& groups)
+                const Grouping& groups)
       : q_(q.bytes().data()),
         chunks_(cached),
         view_(view),
@@ -152,7 +129,7 @@ class AttentionCall {
   const std::byte* q_;
   CachedChunks chunks_;
   const AttentionView& view_;
-  const HeadGroups& groups_;
+  const Grouping& groups_;  // the query heads of each key-value head
   int64_t element_, tokens_, heads_, cached_heads_, width_, value_width_;
   int64_t largest_ = 0;  // query heads of a key-value head
   int64_t blocks_;
@@ -197,9 +174,8 @@ Tensor CpuBackend::do_attention(const Tensor& q, const AttentionRows& cached,
                                 const AttentionView& view) {
   Tensor y = Tensor::empty(q.dtype(), {q.shape()[0], q.shape()[1], cached.value_width});
   if (y.elements() == 0) return y;
-  thread_local HeadGroups groups;
-  groups.assign(view.heads, cached.keys.shape()[0]);
-  const AttentionCall call(q, cached, view, groups);
+  groups_.assign(view.heads, cached.keys.shape()[0]);
+  const AttentionCall call(q, cached, view, groups_);
   const LaneKernels& kernels = lane_kernels(path_);
   const TypedLaneKernels& typed = kernels.of(q.dtype());
   std::byte* const out = y.mutable_bytes().data();
@@ -221,14 +197,20 @@ Tensor CpuBackend::do_attention(const Tensor& q, const AttentionRows& cached,
   const int64_t items = call.cached_heads() * call.blocks();
   const int64_t first = call.first_chunk();
   const int64_t chunks = call.end_chunk() - first;
-  if (call.blocks() == 1 && chunks > 1 && items < 4 * pool_.size()) {
-    // Few heads: threads divide the chunks, too, and the sums are merged at the end.
-    thread_local std::vector<float> memory;
-    memory.resize(static_cast<size_t>((items * chunks + 1) * block_size));
-    float* const parts = memory.data();
+  const bool few_heads = call.blocks() == 1 && items < 4 * pool_.size();
+  if (few_heads) {
+    // For all chunks of the cache: a longer context in it allocates nothing.
+    const int64_t most = ceil_divide(cached.keys.shape()[1], kKeyChunk) + 1;
+    shared_.reserve(static_cast<size_t>((items * most + 1) * block_size));
+  }
+  if (few_heads && chunks > 1) {
+    // Threads divide the chunks, too, and the sums are merged at the end.
+    shared_.resize(static_cast<size_t>((items * chunks + 1) * block_size));
+    float* const parts = shared_.data();
     float* const sums = parts + items * chunks * block_size;
-    pool_.for_ranges(items * chunks, [&](int64_t begin, int64_t end) {
-      std::byte* const scratch = thread_scratch(call.scratch());
+    scratch_.reserve(call.scratch());
+    pool_.for_ranges(items * chunks, [&](int64_t begin, int64_t end, int range) {
+      std::byte* const scratch = scratch_[range];
       for (int64_t i = begin; i < end; ++i)
         call.attend(typed, call.rows(i / chunks, 0), first + i % chunks, parts + i * block_size,
                     scratch);
@@ -243,8 +225,9 @@ Tensor CpuBackend::do_attention(const Tensor& q, const AttentionRows& cached,
     return y;
   }
   const size_t sums_bytes = static_cast<size_t>(block_size) * sizeof(float);
-  pool_.for_ranges(items, [&](int64_t begin, int64_t end) {
-    std::byte* const scratch = thread_scratch(2 * sums_bytes + call.scratch());
+  scratch_.reserve(2 * sums_bytes + call.scratch());
+  pool_.for_ranges(items, [&](int64_t begin, int64_t end, int range) {
+    std::byte* const scratch = scratch_[range];
     auto* const sums = reinterpret_cast<float*>(scratch);
     float* const part = sums + block_size;
     for (int64_t item = begin; item < end; ++item) {

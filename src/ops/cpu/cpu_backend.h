@@ -4,8 +4,10 @@
 #include <span>
 #include <vector>
 
+#include "ops/cpu/grouping.h"
 #include "ops/cpu/matmul.h"
 #include "ops/cpu/path.h"
+#include "ops/cpu/scratch.h"
 #include "ops/cpu/sum_schedule.h"
 #include "strake/base/thread_pool.h"
 #include "strake/ops/backend.h"
@@ -15,7 +17,7 @@ namespace strake::cpu {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : pool_(options.threads), path_(find_path(options.path)) {}
+      : pool_(options.threads), path_(find_path(options.path)), scratch_(options.threads) {}
 
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return Device::cpu(); }
@@ -46,17 +48,18 @@ class CpuBackend final : public Backend {
   Tensor do_add(const Tensor& x, const Tensor& y) override;
   Tensor do_scale(const Tensor& x, float factor) override;
 
-  // Empty targets_ for a stack of so many matrices.
-  void clear_targets(int64_t matrices);
-  // The products that targets_ ask for: a matrix multiplies all of its rows at once.
+  // The products of targets_, grouped by matrix: each multiplies all of its rows at once.
   std::span<const MatrixProduct> assign_products(const Tensor& x, const ProductKernels& kernels,
                                                  const BlockLayout& layout);
 
   ThreadPool pool_;
   Path path_;
-  // What a product works with, in memory that the next one takes over.
+  // What calls work with, in memory that the next one takes over.
+  Scratch scratch_;
+  std::vector<float> shared_;  // what threads compute for each other
+  Grouping groups_;            // of heads, or of a product's rows
   SumSchedule schedule_;
-  std::vector<std::vector<RowTarget>> targets_;  // of each matrix
+  std::vector<RowTarget> targets_;
   std::vector<MatrixProduct> products_;
   SumSchedule leaves_;  // of a mixture's products, each leaf by itself
 };

@@ -5,14 +5,13 @@
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
 #include "ops/cpu/lanes.h"
-#include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
 namespace {
 
-float* float_scratch(int64_t count) {
-  return reinterpret_cast<float*>(thread_scratch(static_cast<size_t>(count) * sizeof(float)));
-}
+size_t float_bytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
+
+float* as_floats(std::byte* bytes) { return reinterpret_cast<float*>(bytes); }
 
 }  // namespace
 
@@ -22,8 +21,9 @@ Tensor CpuBackend::do_rms_norm(const Tensor& x, const Tensor& w, float eps, DTyp
   const LaneKernels& kernels = lane_kernels(path_);
   const float* const in = x.data<float>().data();
   std::byte* const out = y.mutable_bytes().data();
-  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end) {
-    float* const weight = float_scratch(width);
+  scratch_.reserve(float_bytes(width));
+  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end, int range) {
+    float* const weight = as_floats(scratch_[range]);
     kernels.of(w.dtype()).widen(w.bytes().data(), width, weight);
     for (int64_t m = begin; m < end; ++m)
       kernels.of(dtype).rms_norm(in + m * width, weight, width, eps,
@@ -38,8 +38,9 @@ Tensor CpuBackend::do_layer_norm(const Tensor& x, const NormParameters& norm, DT
   const LaneKernels& kernels = lane_kernels(path_);
   const float* const in = x.data<float>().data();
   std::byte* const out = y.mutable_bytes().data();
-  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end) {
-    float* const weight = float_scratch(2 * width);
+  scratch_.reserve(float_bytes(2 * width));
+  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end, int range) {
+    float* const weight = as_floats(scratch_[range]);
     float* const bias = weight + width;
     kernels.of(norm.weight.dtype()).widen(norm.weight.bytes().data(), width, weight);
     kernels.of(norm.bias.dtype()).widen(norm.bias.bytes().data(), width, bias);
@@ -91,8 +92,9 @@ void CpuBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_positi
   const auto turn =
       table.pairs == RopeTable::Pairs::kAdjacent ? kernels.turn_adjacent : kernels.turn_halves;
   std::byte* const data = x.mutable_bytes().data();
-  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end) {
-    float* const cosines = float_scratch(2 * pairs);
+  scratch_.reserve(float_bytes(2 * pairs));
+  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end, int range) {
+    float* const cosines = as_floats(scratch_[range]);
     float* const sines = cosines + pairs;
     for (int64_t m = begin; m < end; ++m) {
       for (int64_t i = 0; i < pairs; ++i) {

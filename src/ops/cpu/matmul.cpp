@@ -4,11 +4,10 @@
 #include <algorithm>
 
 #include "ops/cpu/cpu_backend.h"
-#include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
 
-void multiply_all(ThreadPool& pool, const Products& all) {
+void multiply_all(ThreadPool& pool, Scratch& memory, const Products& all) {
   const Blocks& blocks = all.blocks;
   const ProductKernels& kernels = all.kernels;
   const int64_t per_matrix = blocks.per_matrix();
@@ -26,8 +25,10 @@ void multiply_all(ThreadPool& pool, const Products& all) {
   const size_t room =
       (static_cast<size_t>(most_blocks) * blocks.room_bytes() + kReadBeyond + 63) / 64 * 64;
   const size_t bytes = room + kernels.scratch_bytes(blocks.layout(), all.schedule, most_rows);
-  pool.for_ranges(std::ssize(all.products) * per_matrix, [&](int64_t begin, int64_t end) {
-    std::byte* const scratch = thread_scratch(bytes);
+  memory.reserve(bytes);
+  pool.for_ranges(std::ssize(all.products) * per_matrix, [&](int64_t begin, int64_t end,
+                                                             int range) {
+    std::byte* const scratch = memory[range];
     const KernelTurn turn(kernels, blocks.layout(), most_rows);
     for (size_t first_tile = 0; first_tile < most_tiles; first_tile += tiles_at_once)
       for (int64_t i = begin; i < end;) {
@@ -63,13 +64,13 @@ Tensor CpuBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums
   schedule_.assign(sums);
   const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
-  if (targets_.empty()) targets_.emplace_back();
-  targets_[0].clear();
-  for (int64_t m = 0; m < rows; ++m) targets_[0].push_back({m, result + m * out});
+  targets_.clear();
+  for (int64_t m = 0; m < rows; ++m) targets_.push_back({m, result + m * out});
   if (products_.empty()) products_.emplace_back();
   products_[0].matrix = 0;
-  products_[0].activations.assign(pool_, x, targets_[0], kernels, blocks.layout());
-  multiply_all(pool_, {blocks, schedule_, kernels, std::span(products_).first(1), rows * out});
+  products_[0].activations.assign(pool_, x, targets_, kernels, blocks.layout());
+  multiply_all(pool_, scratch_,
+               {blocks, schedule_, kernels, std::span(products_).first(1), rows * out});
   return y;
 }
 
@@ -83,30 +84,29 @@ Tensor CpuBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gath
   schedule_.assign(sums);
   const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
-  clear_targets(w.shape()[0]);
-  for (int64_t i = 0; i < rows; ++i)
-    targets_[static_cast<size_t>(indices.rhs[static_cast<size_t>(i)])].push_back(
-        {indices.lhs[static_cast<size_t>(i)], result + i * out});
-  multiply_all(pool_, {blocks, schedule_, kernels, assign_products(x, kernels, blocks.layout()),
-                       rows * out});
+  groups_.assign(indices.rhs, w.shape()[0]);
+  targets_.clear();
+  for (const int64_t i : groups_.items())
+    targets_.push_back({indices.lhs[static_cast<size_t>(i)], result + i * out});
+  multiply_all(
+      pool_, scratch_,
+      {blocks, schedule_, kernels, assign_products(x, kernels, blocks.layout()), rows * out});
   return y;
-}
-
-void CpuBackend::clear_targets(int64_t matrices) {
-  targets_.resize(std::max(targets_.size(), static_cast<size_t>(matrices)));
-  for (auto& targets : targets_) targets.clear();
 }
 
 std::span<const MatrixProduct> CpuBackend::assign_products(const Tensor& x,
                                                            const ProductKernels& kernels,
                                                            const BlockLayout& layout) {
   size_t used = 0;
-  for (size_t matrix = 0; matrix < targets_.size(); ++matrix) {
-    if (targets_[matrix].empty()) continue;
+  std::span<const RowTarget> rest = targets_;
+  for (int64_t matrix = 0; matrix < groups_.groups(); ++matrix) {
+    const size_t rows = groups_[matrix].size();
+    if (rows == 0) continue;
     if (used == products_.size()) products_.emplace_back();
     MatrixProduct& product = products_[used++];
-    product.matrix = static_cast<int64_t>(matrix);
-    product.activations.assign(pool_, x, targets_[matrix], kernels, layout);
+    product.matrix = matrix;
+    product.activations.assign(pool_, x, rest.first(rows), kernels, layout);
+    rest = rest.subspan(rows);
   }
   return std::span(products_).first(used);
 }
@@ -116,7 +116,8 @@ Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(ids.size()), width});
   if (y.elements() == 0) return y;
   const Blocks blocks(w);
-  std::byte* const room = thread_scratch(blocks.room_bytes() + kReadBeyond);
+  scratch_.reserve(blocks.room_bytes() + kReadBeyond);
+  std::byte* const room = scratch_[0];
   float* const result = y.mutable_data<float>().data();
   for (size_t i = 0; i < ids.size(); ++i)
     unpack_row(path_, blocks.layout(), blocks.get(0, ids[i] / kBlockRows, 1, room),

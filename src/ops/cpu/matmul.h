@@ -7,6 +7,7 @@
 #include "ops/cpu/activations.h"
 #include "ops/cpu/packed_weight.h"
 #include "ops/cpu/product.h"
+#include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
 
@@ -25,6 +26,6 @@ struct Products {
 };
 
 // Every block of every product, divided over the threads.
-void multiply_all(ThreadPool& pool, const Products& all);
+void multiply_all(ThreadPool& pool, Scratch& scratch, const Products& all);
 
 }  // namespace strake::cpu

@@ -4,13 +4,13 @@
 // are weighted and added to sums [tokens][leaves][outputs] that stay in the thread's caches; then
 // the leaves combine along the tree. No product of an expert alone ever goes to memory.
 #include <algorithm>
-#include <vector>
+#include <array>
 
+#include "base/recycled.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lanes.h"
 #include "ops/cpu/packed_weight.h"
 #include "ops/cpu/product.h"
-#include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
 namespace {
@@ -20,9 +20,9 @@ constexpr int64_t kFewTokens = 8;
 constexpr int64_t kBlocksOfFew = 4;
 
 // All leaves below the nodes, in order.
-std::vector<int> leaves_below(const PartialSums& sums) {
-  std::vector<int> leaves;
-  std::vector<int> open(sums.nodes.rbegin(), sums.nodes.rend());
+Recycled<int> leaves_below(const PartialSums& sums) {
+  Recycled<int> leaves;
+  Recycled<int> open(sums.nodes.rbegin(), sums.nodes.rend());
   while (!open.empty()) {
     const int index = open.back();
     const SumTree::Node& node = sums.tree.node(index);
@@ -39,10 +39,10 @@ struct Work {
   const Blocks& blocks;
   const ProductKernels& kernels;
   const Mixture& mixture;
-  std::span<const MatrixProduct> products;       // by ascending expert
-  std::span<const std::vector<RowTarget>> rows;  // of each expert
-  const SumSchedule& schedule;                   // of the products
-  const SumSchedule& combination;                // of the leaves, one a step
+  std::span<const MatrixProduct> products;  // by ascending expert
+  const Grouping& rows;                     // of each expert
+  const SumSchedule& schedule;              // of the products
+  const SumSchedule& combination;           // of the leaves, one a step
   std::span<const int> leaf_of;  // expert -> leaf; empty where each expert has all leaves
   int64_t at_once;               // blocks that a thread takes
   int64_t rows_at_once;          // that a kernel multiplies
@@ -54,31 +54,28 @@ struct Work {
   int64_t width() const { return at_once * kBlockRows; }
 };
 
-// What a thread works in.
+// What a range works in.
 class Room {
  public:
-  explicit Room(const Work& work) {
-    const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
-    const size_t sizes[] = {
-        floats(work.mixture.count * work.leaves() * work.width()),
-        floats(work.rows_at_once * work.sums_of_row() * work.width()),
-        static_cast<size_t>(work.rows_at_once) * sizeof(float*),
-        static_cast<size_t>(work.kernels.most_tiles) * sizeof(Tile),
-        static_cast<size_t>(work.at_once) * work.blocks.room_bytes() + kReadBeyond,
-        work.kernels.scratch_bytes(work.blocks.layout(), work.schedule, work.rows_at_once)};
+  static size_t bytes(const Work& work) {
     size_t total = 0;
-    size_t begin[std::size(sizes)];
-    for (size_t i = 0; i < std::size(sizes); ++i) {
-      begin[i] = total;
-      total += (sizes[i] + 63) / 64 * 64;
+    for (const size_t size : sizes(work)) total += size;
+    return total;
+  }
+
+  Room(const Work& work, std::byte* memory) {
+    const auto sizes = Room::sizes(work);
+    std::byte* parts[kParts];
+    for (size_t i = 0; i < kParts; ++i) {
+      parts[i] = memory;
+      memory += sizes[i];
     }
-    std::byte* const at = thread_scratch(total);
-    sums = reinterpret_cast<float*>(at + begin[0]);
-    products = reinterpret_cast<float*>(at + begin[1]);
-    outs = reinterpret_cast<float**>(at + begin[2]);
-    tiles = reinterpret_cast<Tile*>(at + begin[3]);
-    packed = at + begin[4];
-    kernel = at + begin[5];
+    sums = reinterpret_cast<float*>(parts[0]);
+    products = reinterpret_cast<float*>(parts[1]);
+    outs = reinterpret_cast<float**>(parts[2]);
+    tiles = reinterpret_cast<Tile*>(parts[3]);
+    packed = parts[4];
+    kernel = parts[5];
     for (int64_t i = 0; i < work.rows_at_once; ++i)
       outs[i] = products + i * work.sums_of_row() * work.width();
   }
@@ -89,6 +86,22 @@ class Room {
   Tile* tiles;        // with results there
   std::byte* packed;  // blocks that were not packed before
   std::byte* kernel;
+
+ private:
+  static constexpr size_t kParts = 6;
+  // Bytes of the parts, whole lines of 64.
+  static std::array<size_t, kParts> sizes(const Work& work) {
+    const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
+    std::array<size_t, kParts> sizes{
+        floats(work.mixture.count * work.leaves() * work.width()),
+        floats(work.rows_at_once * work.sums_of_row() * work.width()),
+        static_cast<size_t>(work.rows_at_once) * sizeof(float*),
+        static_cast<size_t>(work.kernels.most_tiles) * sizeof(Tile),
+        static_cast<size_t>(work.at_once) * work.blocks.room_bytes() + kReadBeyond,
+        work.kernels.scratch_bytes(work.blocks.layout(), work.schedule, work.rows_at_once)};
+    for (size_t& size : sizes) size = (size + 63) / 64 * 64;
+    return sizes;
+  }
 };
 
 // to[0..count) += weight * from[0..count), whole blocks.
@@ -106,13 +119,12 @@ void add_weighted(const float* from, float weight, int64_t count, float* to) {
 void add_expert(const Work& work, const MatrixProduct& product, int64_t first, int64_t count,
                 const Room& room) {
   const BlockLayout& layout = work.blocks.layout();
-  const auto expert = static_cast<size_t>(product.matrix);
   const std::byte* const codes = work.blocks.get(product.matrix, first, count, room.packed);
   const int64_t outputs = work.blocks.outputs() - first * kBlockRows;
   const int64_t at_once = work.kernels.blocks_at_once(product.activations.rows());
-  const int64_t leaf = work.leaf_of.empty() ? 0 : work.leaf_of[expert];
+  const int64_t leaf = work.leaf_of.empty() ? 0 : work.leaf_of[static_cast<size_t>(product.matrix)];
   const int64_t row_size = work.sums_of_row() * work.width();
-  auto row = work.rows[expert].begin();
+  auto row = work.rows[product.matrix].begin();
   for (auto tiles = product.activations.tiles(); !tiles.empty();) {
     const size_t some = std::min(tiles.size(), static_cast<size_t>(work.kernels.most_tiles));
     int64_t rows = 0;
@@ -130,7 +142,7 @@ void add_expert(const Work& work, const MatrixProduct& product, int64_t first, i
                              std::span(room.tiles, some), room.kernel});
     }
     for (int64_t i = 0; i < rows; ++i, ++row) {
-      const auto at = static_cast<size_t>(row->row);
+      const auto at = static_cast<size_t>(*row);
       add_weighted(room.outs[i], work.mixture.weights[at], row_size,
                    room.sums + (work.mixture.tokens[at] * work.leaves() + leaf) * work.width());
     }
@@ -174,20 +186,20 @@ Tensor CpuBackend::do_mix_matmul(const Tensor& x, const Weight& w, const Mixture
   if (y.elements() == 0) return y;
   schedule_.assign(sums);
   const bool by_input = mixture.axis == Mixture::Axis::kInputs;
-  const SumTree whole = SumTree::whole(w.shape()[2]);
-  const std::vector<int> leaves = by_input ? leaves_below(sums) : std::vector<int>{0};
-  leaves_.assign({by_input ? sums.tree : whole, leaves});
-  std::vector<int> leaf_of;
+  if (by_input)
+    leaves_.assign({sums.tree, leaves_below(sums)});
+  else
+    leaves_.assign_whole(w.shape()[2]);
+  Recycled<int> leaf_of;
   if (!by_input)
     for (size_t leaf = 0; leaf < schedule_.steps.size(); ++leaf)
       leaf_of.insert(leaf_of.end(), static_cast<size_t>(schedule_.steps[leaf].inputs),
                      static_cast<int>(leaf));
   const Blocks blocks(w);
   const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), leaves_);
-  clear_targets(w.shape()[0]);
-  for (size_t row = 0; row < mixture.experts.size(); ++row)
-    targets_[static_cast<size_t>(mixture.experts[row])].push_back(
-        {static_cast<int64_t>(row), nullptr});
+  groups_.assign(mixture.experts, w.shape()[0]);
+  targets_.clear();
+  for (const int64_t row : groups_.items()) targets_.push_back({row, nullptr});
   const auto products = assign_products(x, kernels, blocks.layout());
   int64_t most_rows = 1;
   int64_t at_once = mixture.count <= kFewTokens ? kBlocksOfFew : 1;
@@ -200,7 +212,7 @@ Tensor CpuBackend::do_mix_matmul(const Tensor& x, const Weight& w, const Mixture
                   kernels,
                   mixture,
                   products,
-                  targets_,
+                  groups_,
                   leaves_,
                   schedule_,
                   leaf_of,
@@ -208,8 +220,9 @@ Tensor CpuBackend::do_mix_matmul(const Tensor& x, const Weight& w, const Mixture
                   std::min(most_rows, int64_t{kernels.most_tiles} * kernels.most_rows),
                   y.mutable_data<float>().data()};
   const int64_t all = blocks.per_matrix();
-  pool_.for_ranges((all + at_once - 1) / at_once, [&](int64_t begin, int64_t end) {
-    const Room room(work);
+  scratch_.reserve(Room::bytes(work));
+  pool_.for_ranges((all + at_once - 1) / at_once, [&](int64_t begin, int64_t end, int range) {
+    const Room room(work, scratch_[range]);
     const KernelTurn turn(kernels, blocks.layout(), work.rows_at_once);
     for (int64_t first = begin * at_once; first < std::min(all, end * at_once); first += at_once) {
       std::fill_n(room.sums, mixture.count * work.leaves() * work.width(), 0.0f);

@@ -1,23 +1,19 @@
 #include "ops/cpu/scratch.h"
 
-#include <memory>
-#include <new>
-
 namespace strake::cpu {
+namespace {
 
-std::byte* thread_scratch(size_t bytes) {
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{64}); }
-  };
-  thread_local std::unique_ptr<std::byte, Free> memory;
-  thread_local size_t size = 0;
-  if (bytes > size) {
-    memory.reset();
-    size = 0;
-    memory.reset(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64})));
-    size = bytes;
-  }
-  return memory.get();
+constexpr size_t kPage = 4096;  // of memory: the first to write one decides where it is
+
+}  // namespace
+
+void Scratch::reserve(size_t bytes) {
+  if (bytes <= part_) return;
+  memory_.reset();
+  part_ = 0;
+  const size_t part = (bytes + kPage - 1) / kPage * kPage;
+  memory_.reset(static_cast<std::byte*>(::operator new (ranges_* part, std::align_val_t{64})));
+  part_ = part;
 }
 
 }  // namespace strake::cpu

@@ -1,12 +1,10 @@
 // Which keys an indexer selects.
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "ops/cpu/cached_chunks.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
-#include "ops/cpu/scratch.h"
 
 namespace strake::cpu {
 namespace {
@@ -34,14 +32,17 @@ Tensor CpuBackend::do_select_keys(const Tensor& q, const Tensor& weights, const 
   const int64_t at_once = std::max<int64_t>(1, kScoresAtOnce / stride / per_block) * per_block;
   const int64_t row_bytes = heads * q.shape()[2] * size_of(q.dtype());
   const size_t room = index_scratch(q.shape()[2], per_block * heads);
-  thread_local std::vector<float> memory;
+  // For all positions of the cache: a longer context in it allocates nothing.
+  shared_.reserve(
+      static_cast<size_t>(std::min(tokens * padded_scores(keys.shape()[1]), kScoresAtOnce)));
+  scratch_.reserve(room + cached.room());
   for (int64_t first = 0; first < tokens; first += at_once) {
     const int64_t count = std::min(at_once, tokens - first);
-    memory.resize(static_cast<size_t>(count * stride));
-    float* const scores = memory.data();
+    shared_.resize(static_cast<size_t>(count * stride));
+    float* const scores = shared_.data();
     const int64_t blocks = ceil_divide(count, per_block);
-    pool_.for_ranges(blocks * chunks, [&](int64_t begin, int64_t end) {
-      std::byte* const scratch = thread_scratch(room + cached.room());
+    pool_.for_ranges(blocks * chunks, [&](int64_t begin, int64_t end, int range) {
+      std::byte* const scratch = scratch_[range];
       for (int64_t i = begin; i < end; ++i) {
         const int64_t token = i / chunks * per_block;
         const int64_t in_block = std::min(per_block, count - token);

@@ -21,6 +21,14 @@ void push_node(const SumTree& tree, int index, int below, SumSchedule& schedule)
 
 }  // namespace
 
+void SumSchedule::assign_whole(int64_t extent) {
+  steps.assign(1, {extent, 0, 0});
+  inputs = extent;
+  depth = 1;
+  unit = 64;
+  while (extent % unit != 0) unit /= 2;
+}
+
 void SumSchedule::assign(const PartialSums& sums) {
   steps.clear();
   inputs = 0;

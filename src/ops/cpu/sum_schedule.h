@@ -24,8 +24,9 @@ struct SumSchedule {
   // Largest power of two, 64 at most, that divides all cuts of the tree: the same for every part.
   int64_t unit = 0;
 
-  // Replaces what was there, in its memory.
+  // Both replace what was there, in its memory.
   void assign(const PartialSums& sums);
+  void assign_whole(int64_t extent);  // SumTree::whole()
 };
 
 // Where a product is in its schedule.

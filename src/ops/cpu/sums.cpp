@@ -1,7 +1,7 @@
 // Sums that ranks finish together, and residual sums.
 #include <algorithm>
-#include <vector>
 
+#include "base/recycled.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
 
@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kBlock = 1024;  // elements that stay in the first-level cache
 
 // The pieces by node index, or null for nodes that were not sent.
-using Pieces = std::vector<const float*>;
+using Pieces = Recycled<const float*>;
 
 struct Sums {
   const SumTree& tree;
@@ -36,8 +36,7 @@ struct Sums {
 
 Tensor CpuBackend::do_finish_sums(const Tensor& pieces, const PartialSums& sums) {
   const auto extents = pieces.shape().extents();
-  Tensor result =
-      Tensor::empty(DType::kF32, Shape(std::vector<int64_t>(extents.begin() + 1, extents.end())));
+  Tensor result = Tensor::empty(DType::kF32, Shape(extents.subspan(1)));
   const int64_t elements = result.elements();
   Pieces by_node(sums.tree.nodes().size(), nullptr);
   for (size_t i = 0; i < sums.nodes.size(); ++i)
