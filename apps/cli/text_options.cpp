@@ -110,18 +110,18 @@ void add_text_options(CLI::App& command, TextOptions& options) {
              "How often XTC leaves only the least likely of those above its threshold");
   add_number(command, "--xtc-threshold", sampling.xtc_threshold,
              "Probability above which XTC takes tokens out, 0 to 0.5");
-  add_number(command, "--repetition-penalty", sampling.repetition_penalty,
-             "Above 1: tokens used lately become less likely (0: off)");
-  add_number(command, "--repetition-context-size", sampling.repetition_context_size,
-             "Latest tokens that it looks at (0: all)");
-  add_number(command, "--presence-penalty", sampling.presence_penalty,
-             "Taken from the logit of each token used lately");
-  add_number(command, "--presence-context-size", sampling.presence_context_size,
-             "Latest tokens that it looks at (0: all)");
-  add_number(command, "--frequency-penalty", sampling.frequency_penalty,
-             "Taken from a token's logit for each time that it was used lately");
-  add_number(command, "--frequency-context-size", sampling.frequency_context_size,
-             "Latest tokens that it looks at (0: all)");
+  const auto add_penalty = [&](const std::string& name, auto& penalty, auto& context_size,
+                               const char* help) {
+    add_number(command, "--" + name + "-penalty", penalty, help);
+    add_number(command, "--" + name + "-context-size", context_size,
+               "Latest tokens that it looks at (0: all)");
+  };
+  add_penalty("repetition", sampling.repetition_penalty, sampling.repetition_context_size,
+              "Above 1: tokens used lately become less likely (0: off)");
+  add_penalty("presence", sampling.presence_penalty, sampling.presence_context_size,
+              "Taken from the logit of each token used lately");
+  add_penalty("frequency", sampling.frequency_penalty, sampling.frequency_context_size,
+              "Taken from a token's logit for each time that it was used lately");
   add_repeated(command, "--logit-bias", "ID=X", "Added to the logit of this token; may be repeated",
                [&sampling](const std::string& text) { add_bias(sampling.logit_bias, text); });
   add_number(command, "--seed", sampling.seed, "Same seed, same text");

@@ -366,6 +366,14 @@ GLM_MOE_DSA = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
 }
 
+# Every second layer attends to the keys that the one before it selected.
+GLM_MOE_DSA_SHARED = {
+    **GLM_MOE_DSA,
+    "num_hidden_layers": 4,
+    "intermediate_size": 96,
+    "indexer_types": ["full", "shared", "full", "shared"],
+}
+
 CONFIGS = {
     "mistral": MISTRAL,
     "qwen2": QWEN2,
@@ -385,6 +393,7 @@ CONFIGS = {
     "glm4_moe_lite": GLM4_MOE_LITE,
     "deepseek_v32": DEEPSEEK_V32,
     "glm_moe_dsa": GLM_MOE_DSA,
+    "glm_moe_dsa-shared": GLM_MOE_DSA_SHARED,
 }
 
 # folder: (made from, mode, bits, group size), as `mlx_lm.convert -q` is asked.

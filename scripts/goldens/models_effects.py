@@ -81,4 +81,5 @@ EFFECTS = {
         "sparse attention": DENSE_ATTENTION,
     },
     "glm_moe_dsa": {**CORRECTED, "sparse attention": DENSE_ATTENTION},
+    "glm_moe_dsa-shared": {**CORRECTED, "sparse attention": DENSE_ATTENTION},
 }

@@ -68,13 +68,16 @@ def latent_attention(weights, path, config):
         weights.put(f"{path}.q_a_proj.bias", (query_rank,), 0, 0.7)
         weights.put(f"{path}.kv_a_proj_with_mqa.bias", (rank + rope,), 0, 0.7)
         weights.put(f"{path}.o_proj.bias", (hidden,), 0, 0.5)
-    if "index_topk" in config:
-        index_heads, index_head = config["index_n_heads"], config["index_head_dim"]
-        weights.linear(f"{path}.indexer.wq_b", index_heads * index_head, query_rank, 1.5)
-        weights.linear(f"{path}.indexer.wk", index_head, hidden, 1.5)
-        weights.norm(f"{path}.indexer.k_norm", index_head)
-        weights.put(f"{path}.indexer.k_norm.bias", (index_head,), 0, 0.5)
-        weights.linear(f"{path}.indexer.weights_proj", index_heads, hidden, 1.5)
+
+
+def indexer(weights, path, config):
+    hidden, query_rank = config["hidden_size"], config["q_lora_rank"]
+    heads, head = config["index_n_heads"], config["index_head_dim"]
+    weights.linear(f"{path}.wq_b", heads * head, query_rank, 1.5)
+    weights.linear(f"{path}.wk", head, hidden, 1.5)
+    weights.norm(f"{path}.k_norm", head)
+    weights.put(f"{path}.k_norm.bias", (head,), 0, 0.5)
+    weights.linear(f"{path}.weights_proj", heads, hidden, 1.5)
 
 
 def gated(weights, path, hidden, width, names=("gate_proj", "up_proj", "down_proj")):
@@ -138,6 +141,12 @@ def is_sparse(config, layer):
     return "n_routed_experts" in config and layer >= config["first_k_dense_replace"]
 
 
+def has_indexer(config, layer):
+    if "index_topk" not in config:
+        return False
+    return "indexer_types" not in config or config["indexer_types"][layer] == "full"
+
+
 def make_weights(config, seed):
     """A checkpoint's tensors by name."""
     weights = Weights(seed)
@@ -160,6 +169,8 @@ def make_weights(config, seed):
             weights.norm(f"{layer}.{name}", hidden, mean)
         latent = "kv_lora_rank" in config
         (latent_attention if latent else attention)(weights, f"{layer}.self_attn", config)
+        if has_indexer(config, index):
+            indexer(weights, f"{layer}.self_attn.indexer", config)
         if is_sparse(config, index):
             experts(weights, layer, config)
         else:

@@ -1,6 +1,7 @@
 // What decoders share: an embedding, layers of one kind, a norm and an output layer.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,14 +66,15 @@ class Decoder final : public Model {
     Tensor x = embedding_.forward(context, tokens);
     if (embedding_scale_ != 1.0f) x = context.backend.scale(x, embedding_scale_);
     context.record("model.embed_tokens", x);
+    Recycled<std::optional<Tensor>> selected(steps.size());
     Recycled<SequenceRows> rows;
     rows.reserve(steps.size());
     for (size_t i = 0; i < layers_.size(); ++i) {
       rows.clear();
       for (const SequenceStep& step : steps) {
         const int64_t begin = rows.empty() ? 0 : rows.back().end;
-        rows.push_back(
-            {begin, begin + std::ssize(step.tokens), step.cache->length(), step.cache->layer(i)});
+        rows.push_back({begin, begin + std::ssize(step.tokens), step.cache->length(),
+                        step.cache->layer(i), &selected[rows.size()]});
       }
       x = layers_[i].forward(context, x, rows);
     }

@@ -34,10 +34,47 @@ std::vector<bool> read_expert_layers(const ModelConfig& config, int64_t layers) 
   return result;
 }
 
+// Which layers select keys by themselves, not those of the layer before (arXiv:2603.12201): as
+// indexer_types says, or index_topk_pattern; or every index_topk_freq-th after the first few.
+std::vector<bool> read_indexer_layers(const ModelConfig& config, int64_t layers) {
+  std::vector<bool> result;
+  const auto add = [&](std::string_view field, std::string_view type, std::string_view full,
+                       std::string_view shared) {
+    if (type != full && type != shared)
+      fail(ErrorKind::kUnsupported, "{}: {}: {} or {} expected, found {}", config.what(), field,
+           full, shared, type);
+    result.push_back(type == full);
+  };
+  constexpr const char* kTypes = "indexer_types";
+  constexpr const char* kPattern = "index_topk_pattern";
+  constexpr const char* kOffset = "index_skip_topk_offset";
+  const bool is_listed = config.has(kTypes) || config.has(kPattern);
+  const char* const field = config.has(kTypes)     ? kTypes
+                            : config.has(kPattern) ? kPattern
+                                                   : "index_topk_freq";
+  if (is_listed && config.json().at(field).is_string()) {
+    for (const char type : config.text(field)) add(field, {&type, 1}, "F", "S");
+  } else if (is_listed) {
+    for (const std::string& type : config.texts(field)) add(field, type, "full", "shared");
+  } else {
+    const int64_t frequency = config.integer_or("index_topk_freq", 1);
+    const int64_t first = config.has(kOffset) ? config.integer(kOffset, 0) - 1 : 1;
+    for (int64_t i = 0; i < layers; ++i)
+      result.push_back(std::max<int64_t>(i - first, 0) % frequency == 0);
+  }
+  if (std::ssize(result) < layers)
+    fail(ErrorKind::kCheckpoint, "{}: {}: {} of them expected, found {}", config.what(), field,
+         layers, result.size());
+  if (!result.front())
+    fail(ErrorKind::kCheckpoint, "{}: {}: the first layer has none before it to share with",
+         config.what(), field);
+  return result;
+}
+
 RoutingRule read_rule(const ModelConfig& config) {
   using Weights = RoutingRule::Weights;
   RoutingRule rule{
-      .experts = config.integer("n_routed_experts"),
+      .experts = read_experts(config),
       .chosen = config.integer("num_experts_per_tok"),
       .scores = RoutingRule::Scores::kSigmoid,
       .weights = config.flag_or("norm_topk_prob", true) ? Weights::kNormalized : Weights::kScores,
@@ -49,6 +86,10 @@ RoutingRule read_rule(const ModelConfig& config) {
 }
 
 Layer make_layer(LayerLoader load, const DeepseekConfig& config, int64_t index) {
+  LatentAttentionConfig attention = config.attention;
+  if (attention.indexer)
+    attention.selection = config.has_indexer[static_cast<size_t>(index)] ? KeySelection::kOwn
+                                                                         : KeySelection::kPrevious;
   const int64_t hidden = config.decoder.hidden;
   const float eps = config.decoder.eps;
   const auto feed = [&](LayerLoader at) -> Feed {
@@ -56,7 +97,7 @@ Layer make_layer(LayerLoader load, const DeepseekConfig& config, int64_t index) 
     return GatedMlp(at, hidden, config.width, Bias::kNone);
   };
   return Layer{load, load.rms_norm("input_layernorm", hidden, eps),
-               LatentAttention(load.at("self_attn"), config.attention),
+               LatentAttention(load.at("self_attn"), attention),
                load.rms_norm("post_attention_layernorm", hidden, eps), feed(load.at("mlp"))};
 }
 
@@ -68,10 +109,11 @@ DeepseekConfig DeepseekConfig::read(const ModelConfig& config) {
                         .attention = LatentAttentionConfig::read(config),
                         .width = config.integer("intermediate_size"),
                         .mixture = {},
-                        .has_experts = {}};
+                        .has_experts = {},
+                        .has_indexer = {}};
   const int64_t layers = result.decoder.layers;
   result.has_experts.assign(static_cast<size_t>(layers), false);
-  if (!config.has("n_routed_experts")) return result;
+  if (!experts_field(config)) return result;
   result.has_experts = read_expert_layers(config, layers);
   const int64_t width = config.integer("moe_intermediate_size");
   const RoutingRule rule = read_rule(config);
@@ -88,18 +130,24 @@ DeepseekConfig DeepseekConfig::read(const ModelConfig& config) {
   return result;
 }
 
-void DeepseekConfig::read_indexer(const ModelConfig& config, RopeTable::Pairs pairs) {
-  if (config.has("indexer_types") &&
-      std::ranges::any_of(config.texts("indexer_types"), [](const auto& t) { return t != "full"; }))
-    fail(ErrorKind::kUnsupported, "{}: indexer_types: layers that share a selection",
-         config.what());
+DeepseekConfig DeepseekConfig::read_v3(const ModelConfig& config) {
+  require_text(config, "topk_method", "noaux_tc");
+  require_text(config, "scoring_func", "sigmoid");
+  return read(config);
+}
+
+void DeepseekConfig::read_indexers(const ModelConfig& config, RopeTable::Pairs pairs) {
+  has_indexer = read_indexer_layers(config, decoder.layers);
   attention.indexer = {.hidden = decoder.hidden,
                        .query_rank = config.integer("q_lora_rank"),
                        .heads = config.integer("index_n_heads"),
                        .head_dim = config.integer("index_head_dim"),
                        .count = config.integer("index_topk"),
                        .rope = attention.rope};
-  attention.indexer->rope.pairs = pairs;
+  attention.indexer->rope.pairs =
+      config.flag_or("indexer_rope_interleave", pairs == RopeTable::Pairs::kAdjacent)
+          ? RopeTable::Pairs::kAdjacent
+          : RopeTable::Pairs::kHalves;
 }
 
 std::unique_ptr<Model> make_deepseek(LayerLoader load, const DeepseekConfig& config) {

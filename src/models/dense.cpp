@@ -1,25 +1,10 @@
 #include "models/dense.h"
 
 #include "models/fields.h"
-#include "nn/block.h"
+#include "models/grouped.h"
 #include "nn/mlp.h"
 
 namespace strake {
-namespace {
-
-using Layer = PreNormBlock<Attention, GatedMlp>;
-
-Layer make_layer(LayerLoader load, const DenseConfig& config, int64_t index) {
-  const int64_t hidden = config.decoder.hidden;
-  const float eps = config.decoder.eps;
-  load.ignore("self_attn.rotary_emb.inv_freq");
-  return Layer{load, load.rms_norm("input_layernorm", hidden, eps),
-               Attention(load.at("self_attn"), config.attention[static_cast<size_t>(index)]),
-               load.rms_norm("post_attention_layernorm", hidden, eps),
-               GatedMlp(load.at("mlp"), hidden, config.width, config.mlp_bias)};
-}
-
-}  // namespace
 
 DenseConfig DenseConfig::read(const ModelConfig& config, double default_theta, OutputLayer output) {
   require_text(config, "hidden_act", "silu");
@@ -46,9 +31,10 @@ void DenseConfig::read_upper_windows(const ModelConfig& config) {
 }
 
 std::unique_ptr<Model> make_dense(LayerLoader load, const DenseConfig& config) {
-  return std::make_unique<Decoder<Layer>>(load, config.decoder, [&](LayerLoader at, int64_t index) {
-    return make_layer(std::move(at), config, index);
-  });
+  return make_grouped<GatedMlp>(
+      std::move(load), config.decoder, config.attention, [&](const LayerLoader& at, int64_t) {
+        return GatedMlp(at.at("mlp"), config.decoder.hidden, config.width, config.mlp_bias);
+      });
 }
 
 }  // namespace strake

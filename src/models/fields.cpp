@@ -1,5 +1,8 @@
 #include "models/fields.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <string>
 
 #include "base/fail.h"
@@ -10,6 +13,7 @@ namespace {
 
 constexpr std::string_view kFull = "full_attention";
 constexpr std::string_view kSliding = "sliding_attention";
+constexpr std::string_view kExperts[] = {"n_routed_experts", "num_experts", "num_local_experts"};
 
 }  // namespace
 
@@ -35,6 +39,24 @@ AttentionConfig read_attention(const ModelConfig& config, double default_theta) 
           .bias = bias,
           .output_bias = bias,
           .rope = make_rope(config, rotary_dims(config, head_dim), default_theta)};
+}
+
+std::optional<std::string_view> experts_field(const ModelConfig& config) {
+  const auto at = std::ranges::find_if(kExperts, [&](auto name) { return config.has(name); });
+  return at == std::end(kExperts) ? std::nullopt : std::optional(*at);
+}
+
+int64_t read_experts(const ModelConfig& config) {
+  const auto field = experts_field(config);
+  if (!field)
+    fail(ErrorKind::kCheckpoint, "{}: one of {} expected, found none", config.what(),
+         fmt::join(kExperts, ", "));
+  const int64_t experts = config.integer(*field);
+  for (const std::string_view other : kExperts)
+    if (config.has(other) && config.integer(other) != experts)
+      fail(ErrorKind::kCheckpoint, "{}: {}: {}, as {} says, expected, found {}", config.what(),
+           other, experts, *field, config.integer(other));
+  return experts;
 }
 
 std::vector<std::optional<int64_t>> read_windows(const ModelConfig& config, int64_t layers,

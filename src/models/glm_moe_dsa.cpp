@@ -1,17 +1,12 @@
 #include "models/glm_moe_dsa.h"
 
 #include "models/deepseek.h"
-#include "models/fields.h"
 
 namespace strake {
 
 std::unique_ptr<Model> make_glm_moe_dsa(LayerLoader load) {
-  require_text(load.config(), "topk_method", "noaux_tc");
-  require_text(load.config(), "scoring_func", "sigmoid");
-  auto config = DeepseekConfig::read(load.config());
-  const bool adjacent = load.config().flag_or("indexer_rope_interleave", true);
-  config.read_indexer(load.config(),
-                      adjacent ? RopeTable::Pairs::kAdjacent : RopeTable::Pairs::kHalves);
+  auto config = DeepseekConfig::read_v3(load.config());
+  config.read_indexers(load.config(), RopeTable::Pairs::kAdjacent);
   return make_deepseek(std::move(load), config);
 }
 

@@ -12,10 +12,8 @@ constexpr double kLimit = 7;  // of what experts are given: Activation::kClamped
 
 std::unique_ptr<Model> make_gpt_oss(LayerLoader load) {
   const ModelConfig& json = load.config();
-  const std::string experts = json.has("num_local_experts") ? "num_local_experts" : "num_experts";
   auto config =
-      SparseConfig::read(json, 150000, {json.integer(experts), json.integer("intermediate_size")},
-                         RoutingRule::Scores::kSoftmaxOfChosen);
+      SparseConfig::read(json, 150000, "intermediate_size", RoutingRule::Scores::kSoftmaxOfChosen);
   if (json.number_or("swiglu_limit", kLimit) != kLimit)
     fail(ErrorKind::kUnsupported, "{}: swiglu_limit: {} expected, found {}", json.what(), kLimit,
          json.number("swiglu_limit"));

@@ -11,9 +11,8 @@ std::unique_ptr<Model> make_minimax_m2(LayerLoader load) {
   require_text(json, "qk_norm_type", "per_layer");
   require_text(json, "scoring_func", "sigmoid");
   constexpr double kTheta = 5e6;
-  auto config = SparseConfig::read(
-      json, kTheta, {json.integer("num_local_experts"), json.integer("intermediate_size")},
-      RoutingRule::Scores::kSigmoid);
+  auto config =
+      SparseConfig::read(json, kTheta, "intermediate_size", RoutingRule::Scores::kSigmoid);
   for (AttentionConfig& attention : config.attention) {
     if (json.flag_or("use_qk_norm", true))
       attention.norms = HeadNorms{.eps = config.decoder.eps, .span = NormSpan::kAllHeads};

@@ -8,10 +8,8 @@ namespace strake {
 
 std::unique_ptr<Model> make_qwen3_moe(LayerLoader load) {
   const ModelConfig& json = load.config();
-  const std::string experts = json.has("num_experts") ? "num_experts" : "num_local_experts";
   auto config =
-      SparseConfig::read(json, 1e4, {json.integer(experts), json.integer("moe_intermediate_size")},
-                         RoutingRule::Scores::kSoftmax);
+      SparseConfig::read(json, 1e4, "moe_intermediate_size", RoutingRule::Scores::kSoftmax);
   for (AttentionConfig& attention : config.attention)
     attention.norms = HeadNorms{config.decoder.eps};
   if (json.flag_or("use_sliding_window", false))

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "models/fields.h"
 
 namespace strake {
 namespace {
@@ -75,7 +76,6 @@ constexpr ModelShape kShapes[] = {
 };
 
 constexpr const char* kDenseLayers = "first_k_dense_replace";
-constexpr const char* kExperts = "n_routed_experts";
 
 const ModelShape& find_shape(std::string_view name) {
   std::vector<std::string_view> names;
@@ -93,26 +93,27 @@ std::span<const ModelShape> known_shapes() { return kShapes; }
 ModelConfig shape_config(std::string_view name, const ShapeCut& cut,
                          const std::optional<Format>& format) {
   const ModelShape& shape = find_shape(name);
-  Json json = parse_json(shape.config, shape.name);
+  const auto whole = ModelConfig::parse(shape.config, shape.name);
+  Json json = whole.json();
   if (cut.layers) {
-    const auto all = json.at("num_hidden_layers").get<int64_t>();
+    const int64_t all = whole.integer("num_hidden_layers");
     if (*cut.layers < 1 || *cut.layers > all)
       fail(ErrorKind::kUsage, "--layers: 1 to {} expected for {}, found {}", all, name,
            *cut.layers);
     json["num_hidden_layers"] = *cut.layers;
-    if (json.contains(kDenseLayers))
-      json[kDenseLayers] = json.at(kDenseLayers).get<int64_t>() * *cut.layers / all;
+    if (whole.has(kDenseLayers))
+      json[kDenseLayers] = whole.integer(kDenseLayers) * *cut.layers / all;
   }
   if (cut.experts) {
-    if (!json.contains(kExperts))
-      fail(ErrorKind::kUsage, "--routed-experts: {} has no experts", name);
-    const auto all = json.at(kExperts).get<int64_t>();
-    const auto least = std::max(json.at("num_experts_per_tok").get<int64_t>(),
-                                json.at("n_group").get<int64_t>() * 2);
+    const auto field = experts_field(whole);
+    if (!field) fail(ErrorKind::kUsage, "--routed-experts: {} has no experts", name);
+    const int64_t all = whole.integer(*field);
+    const int64_t least =
+        std::max(whole.integer("num_experts_per_tok"), whole.integer_or("n_group", 1) * 2);
     if (*cut.experts < least || *cut.experts > all)
       fail(ErrorKind::kUsage, "--routed-experts: {} to {} expected for {}, found {}", least, all,
            name, *cut.experts);
-    json[kExperts] = *cut.experts;
+    json[std::string(*field)] = *cut.experts;
   }
   if (format) json["quantization"] = format_json(*format);
   return ModelConfig::parse(dump_json(json), shape.name);

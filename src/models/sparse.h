@@ -11,12 +11,6 @@
 
 namespace strake {
 
-// Of each layer that has one.
-struct MixtureSize {
-  int64_t experts;
-  int64_t width;  // of an expert
-};
-
 struct SparseConfig {
   DecoderConfig decoder;
   std::vector<AttentionConfig> attention;  // by layer
@@ -26,8 +20,9 @@ struct SparseConfig {
   std::function<bool(int64_t)> is_dense = [](int64_t) { return false; };
   int64_t dense_width = 0;
 
-  // What config.json says, and for what it leaves out, these. Untied output layers are the default.
-  static SparseConfig read(const ModelConfig& config, double default_theta, const MixtureSize& size,
+  // What config.json says, and for what it leaves out, these; `width` is its field for an expert's.
+  // Untied output layers are the default.
+  static SparseConfig read(const ModelConfig& config, double default_theta, std::string_view width,
                            RoutingRule::Scores scores);
 
   // Layers without layer_types slide as `slides` says.

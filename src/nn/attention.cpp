@@ -56,8 +56,7 @@ Attention::Attention(LayerLoader& load, const AttentionConfig& config, const Hea
     q_norm_.emplace(load, "q_norm", *config.norms, heads.query, head_dim_);
     k_norm_.emplace(load, "k_norm", *config.norms, heads.kv, head_dim_);
   }
-  if (config.sinks == Sinks::kPresent)
-    sinks_ = load.tensor("sinks", {config.heads}, &heads.query).to(DType::kF32);
+  if (config.sinks == Sinks::kPresent) sinks_ = load.floats("sinks", {config.heads}, &heads.query);
 }
 
 Tensor Attention::project(Context& context, const Tensor& x, const Linear& projection,

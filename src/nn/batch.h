@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/recycled.h"
@@ -26,6 +27,8 @@ struct SequenceRows {
   int64_t end;
   int64_t first_position;
   LayerCache& cache;
+  // The keys that the last indexer before selected for these rows, for layers that share them.
+  std::optional<Tensor>* selected = nullptr;
 
   int64_t count() const { return end - begin; }
 };

@@ -44,10 +44,9 @@ struct Experts::Parts {
 
 namespace {
 
-// [rows, columns] -> float32 [columns, rows].
-Tensor transposed(const Tensor& matrix) {
-  const int64_t rows = matrix.shape()[0], columns = matrix.shape()[1];
-  const Tensor values = matrix.to(DType::kF32);
+// float32 [rows, columns] -> [columns, rows].
+Tensor transposed(const Tensor& values) {
+  const int64_t rows = values.shape()[0], columns = values.shape()[1];
   Tensor result = Tensor::empty(DType::kF32, {columns, rows});
   const auto from = values.data<float>();
   const auto to = result.mutable_data<float>();
@@ -105,7 +104,7 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
                        parts.inputs(config, load.rank()))),
       experts_(SumTree::whole(config.experts)) {
   if (config.bias == Bias::kNone) return;
-  const Tensor biases = load.tensor("down_proj.bias", {config.experts, config.hidden});
+  const Tensor biases = load.floats("down_proj.bias", {config.experts, config.hidden});
   if (load.device().kind != DeviceKind::kMeta) down_biases_ = load.prepared(transposed(biases));
 }
 

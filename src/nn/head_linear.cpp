@@ -36,4 +36,11 @@ Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType 
   return multiply(context, x, {items, matrices}).reshape({heads.size(), rows, outputs()}).to(dtype);
 }
 
+Tensor HeadLinear::spread_turned(Context& context, const Tensor& x, Range heads,
+                                 DType dtype) const {
+  const HeadLinear turned(
+      context.backend.prepare(context.backend.transpose(weight_, heads.begin, heads.size())));
+  return turned.spread(context, x, {0, heads.size()}, dtype);
+}
+
 }  // namespace strake

@@ -17,6 +17,9 @@ class HeadLinear {
   Tensor forward(Context& context, const Tensor& x, DType dtype) const;
   // Every row with each of these heads' matrices: x [rows, in] -> [heads, rows, out].
   Tensor spread(Context& context, const Tensor& x, Range heads, DType dtype) const;
+  // The same with the matrices turned over: x [rows, out] -> [heads, rows, in]. They are turned for
+  // this call alone, which pays where rows are many.
+  Tensor spread_turned(Context& context, const Tensor& x, Range heads, DType dtype) const;
 
   int64_t heads() const { return weight_.shape()[0]; }
   int64_t outputs() const { return weight_.shape()[1]; }

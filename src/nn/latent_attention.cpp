@@ -58,25 +58,24 @@ struct LatentAttention::Heads {
     return {inputs, Partition::covering(load.divide(inputs), config.value_width)};
   }
 
-  // Each form of the projections that the checkpoint does not have is made from the one that it
-  // has.
+  // Of the keys' projection only the form that every step of decoding reads is kept.
   Projections load_projections(LayerLoader& load, const LatentAttentionConfig& config) const {
-    const auto made = [&](Weight weight) { return HeadLinear(load.prepared(std::move(weight))); };
     switch (config.projections) {
-      case HeadProjections::kPerHead: {
-        const Weight absorb =
-            load.heads("embed_q", {config.heads, config.rank, config.key_width}, heads);
-        const Weight values =
-            load.heads("unembed_out", {config.heads, config.value_width, config.rank}, heads);
-        return {made(absorb), made(transposed_values(absorb)), made(values)};
-      }
+      case HeadProjections::kPerHead:
+        return {
+            HeadLinear(load.heads("embed_q", {config.heads, config.rank, config.key_width}, heads)),
+            HeadLinear(
+                load.heads("unembed_out", {config.heads, config.value_width, config.rank}, heads))};
       case HeadProjections::kWhole: {
         const int64_t rows = config.key_width + config.value_width;
-        const Weight all = stack_heads(
-            load.heads("kv_b_proj", {config.heads * rows, config.rank}, heads.scaled(rows)), rows);
-        const Weight keys = all.slice(1, 0, config.key_width);
-        return {made(transposed_values(keys)), made(keys),
-                made(all.slice(1, config.key_width, rows))};
+        auto parts =
+            load.head_parts("kv_b_proj", {config.heads * rows, config.rank}, heads.scaled(rows),
+                            [&](const Weight& all) -> std::vector<Weight> {
+                              const Weight stack = stack_heads(all, rows);
+                              return {transposed_values(stack.slice(1, 0, config.key_width)),
+                                      stack.slice(1, config.key_width, rows)};
+                            });
+        return {HeadLinear(std::move(parts[0])), HeadLinear(std::move(parts[1]))};
       }
     }
     fail(ErrorKind::kInternal, "{}: no such form of projections", load.path("kv_b_proj"));
@@ -106,7 +105,8 @@ LatentAttention::LatentAttention(LayerLoader& load, const LatentAttentionConfig&
       kv_norm_(load.rms_norm("kv_a_layernorm", config.rank, kNormEps)),
       projections_(heads.load_projections(load, config)),
       o_(load.sharded_to_all("o_proj", heads.inputs, config.hidden, config.bias)) {
-  if (config.indexer) indexer_.emplace(load.at("indexer"), *config.indexer);
+  if (config.selection == KeySelection::kOwn)
+    indexer_.emplace(load.at("indexer"), config.indexer.value());
   load.ignore("rotary_emb.inv_freq");
 }
 
@@ -167,19 +167,29 @@ void LatentAttention::store_latents(Context& context, const Tensor& x,
                                 sequence.first_position);
 }
 
+Recycled<std::optional<Tensor>> LatentAttention::select(
+    Context& context, const Tensor& x, const Tensor& residual,
+    std::span<const SequenceRows> sequences) const {
+  Recycled<std::optional<Tensor>> selected(sequences.size());
+  if (config_.selection == KeySelection::kPrevious)
+    std::ranges::transform(sequences, selected.begin(),
+                           [](const SequenceRows& rows) { return *rows.selected; });
+  if (!indexer_) return selected;
+  const auto projections = indexer_->project(context, x, residual, sequences);
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    selected[i] = indexer_->select(context, projections, sequences[i]);
+    if (selected[i]) context.record(indexer_name_, *selected[i]);
+    if (sequences[i].selected != nullptr) *sequences[i].selected = selected[i];
+  }
+  return selected;
+}
+
 Tensor LatentAttention::forward(Context& context, const Tensor& x,
                                 std::span<const SequenceRows> sequences) const {
   const Tensor residual = this->residual(context, x);
   const Queries queries = this->queries(context, residual, sequences);
   store_latents(context, x, sequences);
-  Recycled<std::optional<Tensor>> selected(sequences.size());
-  if (indexer_) {
-    const auto projections = indexer_->project(context, x, residual, sequences);
-    for (size_t i = 0; i < sequences.size(); ++i)
-      selected[i] = indexer_->select(context, projections, sequences[i]);
-    for (const auto& positions : selected)
-      if (positions) context.record(indexer_name_, *positions);
-  }
+  const auto selected = select(context, x, residual, sequences);
   Recycled<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)
     if (selected[i] || sequences[i].count() < expands_from())
@@ -241,7 +251,7 @@ Tensor LatentAttention::expanded(Context& context, const Queries& queries,
     const Range heads{head, std::min(head + at_once, heads_)};
     const Recycled<Tensor> copies(static_cast<size_t>(heads.size()), turned);
     const Tensor key_parts[] = {
-        projections_.expand.spread(context, latents, heads, context.activations),
+        projections_.absorb.spread_turned(context, latents, heads, context.activations),
         concatenate(copies, 0)};
     const CacheRows keys = concatenate(key_parts, 2);
     const CacheRows values =

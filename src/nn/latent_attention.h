@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/recycled.h"
 #include "nn/batch.h"
 #include "nn/head_linear.h"
 #include "nn/kv_cache.h"
@@ -22,6 +23,13 @@ enum class HeadProjections {
   kPerHead,  // embed_q and unembed_out, as MLX has them
 };
 
+// Which of a sequence's keys its tokens attend to.
+enum class KeySelection {
+  kAll,
+  kOwn,       // those that the layer's indexer selects
+  kPrevious,  // those that the last layer with an indexer selected
+};
+
 struct LatentAttentionConfig {
   int64_t hidden;
   int64_t heads;
@@ -34,7 +42,8 @@ struct LatentAttentionConfig {
   HeadProjections projections = HeadProjections::kPerHead;
   RopeTable rope;
   float scale;
-  std::optional<IndexerConfig> indexer = {};  // tokens attend to the keys that it selects
+  KeySelection selection = KeySelection::kAll;
+  std::optional<IndexerConfig> indexer = {};  // of kOwn
 
   // The fields that all such models share. Throws Error(kCheckpoint) as the getters do.
   static LatentAttentionConfig read(const ModelConfig& config);
@@ -68,15 +77,18 @@ class LatentAttention {
     const Tensor* selected;
   };
   struct Projections {
-    HeadLinear absorb;   // queries to the latent space
-    HeadLinear expand;   // latent vectors to keys
-    HeadLinear unembed;  // to values
+    HeadLinear absorb;   // queries to the latent space; turned over, latent vectors to keys
+    HeadLinear unembed;  // latent vectors to values
   };
   struct Heads;  // how they divide
   LatentAttention(LayerLoader& load, const LatentAttentionConfig& config, const Heads& heads);
 
   // What queries are projected from.
   Tensor residual(Context& context, const Tensor& x) const;
+  // The keys that each sequence attends to, or nothing where those are all.
+  Recycled<std::optional<Tensor>> select(Context& context, const Tensor& x,
+                                            const Tensor& residual,
+                                            std::span<const SequenceRows> sequences) const;
   Queries queries(Context& context, const Tensor& residual,
                   std::span<const SequenceRows> sequences) const;
   void store_latents(Context& context, const Tensor& x,

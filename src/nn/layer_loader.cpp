@@ -33,10 +33,15 @@ int64_t LayerLoader::input_unit(std::string_view name, int64_t inputs) const {
 
 void LayerLoader::loaded(LoadedModule module, const Weight& weight,
                          const std::optional<Tensor>& bias) {
+  module.bias = bias ? Bias::kPresent : Bias::kNone;
+  loaded(std::move(module), weight,
+         weight.nbytes() + (bias ? bias->elements() * size_of(DType::kF32) : 0));
+}
+
+void LayerLoader::loaded(LoadedModule module, const Weight& weight, int64_t bytes) {
   module.format = weight.format();
   module.dtype = values_dtype(weight);
-  module.bias = bias ? Bias::kPresent : Bias::kNone;
-  module.bytes = weight.nbytes() + (bias ? bias->nbytes() : 0);
+  module.bytes = bytes;
   state_->modules.push_back(std::move(module));
   if (state_->hooks.after_each) state_->hooks.after_each();
 }
@@ -115,14 +120,26 @@ StackedLinear LayerLoader::stack(std::string_view name, const Shape& shape, cons
 }
 
 Weight LayerLoader::heads(std::string_view name, const Shape& shape, const Partition& partition) {
-  Weight weight = state_->source.weight(path(name), shape, cut(0, partition));
+  return head_parts(name, shape, partition,
+                    [](const Weight& weight) { return std::vector{weight}; })
+      .front();
+}
+
+std::vector<Weight> LayerLoader::head_parts(
+    std::string_view name, const Shape& shape, const Partition& partition,
+    const std::function<std::vector<Weight>(const Weight&)>& keep) {
+  const Weight weight = state_->source.weight(path(name), shape, cut(0, partition));
+  std::vector<Weight> parts = keep(weight);
+  int64_t bytes = 0;
+  for (const Weight& part : parts) bytes += part.nbytes();
   loaded({.path = path(name),
           .kind = ModuleKind::kLinear,
           .shape = shape,
           .sharding = Sharding::kAllToSharded,
           .partition = partition},
-         weight);
-  return weight;
+         weight, bytes);
+  for (Weight& part : parts) part = prepared(std::move(part));
+  return parts;
 }
 
 Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int64_t width,
@@ -145,16 +162,26 @@ Embedding LayerLoader::embedding(std::string_view name, int64_t vocabulary, int6
 }
 
 Tensor LayerLoader::tensor(std::string_view name, const Shape& shape, const Partition* rows) {
+  return read(name, shape, rows, std::nullopt);
+}
+
+Tensor LayerLoader::floats(std::string_view name, const Shape& shape, const Partition* rows) {
+  return read(name, shape, rows, DType::kF32);
+}
+
+Tensor LayerLoader::read(std::string_view name, const Shape& shape, const Partition* rows,
+                         std::optional<DType> kept) {
   std::optional<Cut> part;
   if (rows != nullptr) part = cut(0, *rows);
-  Tensor tensor = state_->source.tensor(path(name), shape, part);
+  const Tensor tensor = state_->source.tensor(path(name), shape, part);
   LoadedModule module{.path = path(name), .kind = ModuleKind::kOther, .shape = shape};
   if (rows != nullptr) {
     module.sharding = Sharding::kAllToSharded;
     module.partition = *rows;
   }
-  loaded(std::move(module), tensor);
-  return tensor;
+  Tensor result = tensor.to(kept.value_or(tensor.dtype()));
+  loaded(std::move(module), tensor, result.nbytes());
+  return result;
 }
 
 LayerNorm LayerLoader::layer_norm(std::string_view name, int64_t width, float eps) {
@@ -163,14 +190,13 @@ LayerNorm LayerLoader::layer_norm(std::string_view name, int64_t width, float ep
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps, NormWeight weight) {
-  Tensor factors = tensor(std::string(name) + ".weight", {width});
-  if (weight == NormWeight::kLessOne && factors.device().kind != DeviceKind::kMeta) {
-    Tensor sums = Tensor::empty(DType::kF32, {width});
-    const Tensor stored = factors.to(DType::kF32);
-    std::ranges::transform(stored.data<float>(), sums.mutable_data<float>().begin(),
-                           [](float x) { return x + 1.0f; });
-    factors = sums;
-  }
+  const std::string full = std::string(name) + ".weight";
+  if (weight == NormWeight::kFactor) return {tensor(full, {width}), eps};
+  const Tensor stored = floats(full, {width});
+  if (stored.device().kind == DeviceKind::kMeta) return {stored, eps};
+  Tensor factors = Tensor::empty(DType::kF32, {width});
+  std::ranges::transform(stored.data<float>(), factors.mutable_data<float>().begin(),
+                         [](float x) { return x + 1.0f; });
   return {std::move(factors), eps};
 }
 

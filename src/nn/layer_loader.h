@@ -43,7 +43,7 @@ struct LoadedModule {
   std::optional<Format> format = {};
   DType dtype = DType::kBF16;  // of its values, or of those that it was quantized from
   Bias bias = Bias::kNone;
-  int64_t bytes = 0;  // on this rank, as a checkpoint stores them
+  int64_t bytes = 0;  // that this rank holds of it, without what a backend's layout fills up
 };
 
 // A stack of matrices, as a rank holds it.
@@ -103,15 +103,20 @@ class LayerLoader {
                ModuleKind kind = ModuleKind::kLinear);
   // `shape` is of the whole stack, [stack, out, in].
   StackedLinear stack(std::string_view name, const Shape& shape, const StackPart& part);
-  // Of a weight whose outermost axis the partition divides, what this rank holds, not prepared: it
-  // is kept in several forms.
+  // Of a weight whose outermost axis the partition divides, what this rank holds; or all that
+  // `keep` makes of it in its place.
   Weight heads(std::string_view name, const Shape& shape, const Partition& partition);
+  std::vector<Weight> head_parts(std::string_view name, const Shape& shape,
+                                 const Partition& partition,
+                                 const std::function<std::vector<Weight>(const Weight&)>& keep);
   Embedding embedding(std::string_view name, int64_t vocabulary, int64_t width, EmbeddingUse use);
   RmsNorm rms_norm(std::string_view name, int64_t width, float eps,
                    NormWeight weight = NormWeight::kFactor);
   LayerNorm layer_norm(std::string_view name, int64_t width, float eps);
   // A lone floating tensor: whole, or this rank's part of its outermost axis.
   Tensor tensor(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
+  // The same, kept in float32.
+  Tensor floats(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
   // The weight as products read it fastest.
   Weight prepared(Weight weight) const;
   // Tensors that older exporters wrote and nobody needs.
@@ -129,8 +134,12 @@ class LayerLoader {
     std::vector<LoadedModule> modules;
   };
   LayerLoader(std::shared_ptr<State> state, std::string prefix);
-  // Adds what the module was read as to what is known of it.
+  // Adds what the module was read as, and the bytes that are kept, to what is known of it.
+  void loaded(LoadedModule module, const Weight& weight, int64_t bytes);
+  // Where the weight is kept as it was read, and the bias in float32.
   void loaded(LoadedModule module, const Weight& weight, const std::optional<Tensor>& bias = {});
+  Tensor read(std::string_view name, const Shape& shape, const Partition* rows,
+              std::optional<DType> kept);
   Cut cut(int axis, const Partition& partition) const;
   std::optional<Tensor> bias(std::string_view name, const Shape& shape,
                              const std::optional<Cut>& cut, Bias bias);

@@ -180,8 +180,7 @@ Router::Router(LayerLoader load, const RouterConfig& config)
     : rule_(config.rule), gate_(make_gate(load, config)) {
   rule_.check(load.path(config.gate));
   if (config.correction.empty()) return;
-  correction_ = load.tensor(config.correction, {rule_.experts});
-  if (load.device().kind != DeviceKind::kMeta) correction_ = correction_->to(DType::kF32);
+  correction_ = load.floats(config.correction, {rule_.experts});
 }
 
 Routing Router::forward(Context& context, const Tensor& x) const {

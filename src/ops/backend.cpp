@@ -191,6 +191,14 @@ Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixt
   return do_mix_matmul(x, w, mixture, sums);
 }
 
+Tensor Backend::transpose(const Weight& w, int64_t first, int64_t count) {
+  expect(w.shape().rank() == 3, "transpose", "a weight with 3 axes", w.shape().to_string());
+  const int64_t matrices = w.shape()[0];
+  expect(first >= 0 && count >= 0 && first <= matrices && count <= matrices - first, "transpose",
+         fmt::format("some of {} matrices", matrices), fmt::format("{} from {} on", count, first));
+  return do_transpose(w, first, count);
+}
+
 Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
   expect(pieces.dtype() == DType::kF32 && pieces.shape().rank() >= 1 &&
              pieces.shape()[0] == static_cast<int64_t>(sums.nodes.size()),

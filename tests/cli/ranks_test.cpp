@@ -192,12 +192,17 @@ fs::path copy_with_template(const fs::path& model) {
   return model;
 }
 
+Program chat_on_two_ranks(const fs::path& model, const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{STRAKE_PROGRAM, "chat", "--model", model.string(),
+                                     "--ranks",      "2",    "--json"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return Program(arguments, Terminal::kNone, "--system");
+}
+
 TEST(CliRanks, ChatAnswersEndAtAStopString) {
   const TemporaryDirectory directory;
   const fs::path model = copy_with_template(directory.path() / "model");
-  Program chat({STRAKE_PROGRAM, "chat", "--model", model.string(), "--ranks", "2", "--json",
-                "--logit-bias", "420=1e4", "--stop", "o do"},
-               Terminal::kNone, "--system");
+  Program chat = chat_on_two_ranks(model, {"--logit-bias", "420=1e4", "--stop", "o do"});
   chat.write("Who was Emma?\n/exit\n");
   ASSERT_TRUE(chat.wait_for_end(seconds(30)));
   EXPECT_EQ(chat.code(), 0) << chat.output();
@@ -208,9 +213,7 @@ TEST(CliRanks, ChatAnswersEndAtAStopString) {
 TEST(CliRanks, ChatKeepsTheConversationAndOutlivesTheDeadlineWhileTheUserThinks) {
   const TemporaryDirectory directory;
   const fs::path model = copy_with_template(directory.path() / "model");
-  Program chat({STRAKE_PROGRAM, "chat", "--model", model.string(), "--ranks", "2", "--json",
-                "--max-tokens", "6", "--deadline", "2"},
-               Terminal::kNone, "--system");
+  Program chat = chat_on_two_ranks(model, {"--max-tokens", "6", "--deadline", "2"});
   chat.write("Who was Emma?\n");
   ASSERT_TRUE(chat.wait_for("\"prompt_tokens\"", seconds(30))) << chat.output();
   std::this_thread::sleep_for(seconds(4));  // longer than the deadline

@@ -33,44 +33,62 @@ double e4m3(uint8_t byte) {
 class Fp8Checkpoint {
  public:
   static constexpr int64_t kRows = 300, kColumns = 200;
-  Tensor codes = Tensor::empty(DType::kU8, {kRows, kColumns});
-  Tensor scales = random_weight(5, {3, 2});
 
-  Fp8Checkpoint() {
-    auto bytes = codes.mutable_data<uint8_t>();
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 37 % 127);
+  explicit Fp8Checkpoint(std::vector<std::string> modules = {kPath})
+      : modules_(std::move(modules)) {
+    for (size_t module = 0; module < modules_.size(); ++module) {
+      Tensor codes = Tensor::empty(DType::kU8, {kRows, kColumns});
+      auto bytes = codes.mutable_data<uint8_t>();
+      for (size_t i = 0; i < bytes.size(); ++i)
+        bytes[i] = static_cast<uint8_t>((i * 37 + module * 11) % 127);
+      codes_.push_back(codes);
+      scales_.push_back(random_weight(5 + module, {3, 2}));
+    }
   }
 
   Checkpoint open(const std::string& stored = "F8_E4M3", Device device = Device::cpu()) const {
-    const auto entry = [&](const Tensor& tensor, const std::string& dtype, int64_t begin) {
-      return Json{{"dtype", dtype},
-                  {"shape", {tensor.shape()[0], tensor.shape()[1]}},
-                  {"data_offsets", {begin, begin + tensor.nbytes()}}};
+    Json header;
+    std::string data;
+    const auto add = [&](const std::string& name, const Tensor& tensor, const std::string& dtype) {
+      const auto begin = std::ssize(data);
+      data.append(reinterpret_cast<const char*>(tensor.bytes().data()), tensor.bytes().size());
+      header[name] = {{"dtype", dtype},
+                      {"shape", {tensor.shape()[0], tensor.shape()[1]}},
+                      {"data_offsets", {begin, std::ssize(data)}}};
     };
-    const std::string name = kPath;
-    const std::string header =
-        dump_json({{name + ".weight", entry(codes, stored, 0)},
-                   {name + ".weight_scale_inv", entry(scales, "F32", codes.nbytes())}});
-    const uint64_t length = header.size();
+    for (size_t i = 0; i < modules_.size(); ++i) {
+      add(modules_[i] + ".weight", codes_[i], stored);
+      add(modules_[i] + ".weight_scale_inv", scales_[i], "F32");
+    }
+    const std::string text = dump_json(header);
+    const uint64_t length = text.size();
     std::ofstream file(directory_.path() / "model.safetensors", std::ios::binary);
-    file.write(reinterpret_cast<const char*>(&length), sizeof length) << header;
-    for (const Tensor* tensor : {&codes, &scales})
-      file.write(reinterpret_cast<const char*>(tensor->bytes().data()), tensor->nbytes());
+    file.write(reinterpret_cast<const char*>(&length), sizeof length) << text << data;
     file.close();
     std::ofstream(directory_.path() / "config.json") << kFp8;
     return Checkpoint::open(directory_.path(), device);
   }
 
-  float expected(int64_t row, int64_t column) const {
+  float expected(int64_t row, int64_t column, size_t module = 0) const {
     const auto at = static_cast<size_t>(row * kColumns + column);
     const auto scale = static_cast<size_t>(row / 128 * 2 + column / 128);
-    return to_float(to_bf16(static_cast<float>(e4m3(codes.data<uint8_t>()[at]) *
-                                               static_cast<double>(scales.data<float>()[scale]))));
+    return to_float(
+        to_bf16(static_cast<float>(e4m3(codes_[module].data<uint8_t>()[at]) *
+                                   static_cast<double>(scales_[module].data<float>()[scale]))));
   }
 
  private:
+  std::vector<std::string> modules_;
+  std::vector<Tensor> codes_, scales_;
   TemporaryDirectory directory_;
 };
+
+std::vector<int64_t> indices(const Cut& cut) {
+  std::vector<int64_t> result;
+  for (const Range range : cut.ranges)
+    for (int64_t i = range.begin; i < range.end; ++i) result.push_back(i);
+  return result;
+}
 
 TEST(BlockFp8, BecomesBfloat16AndReadsItsOwnBytesAndWholeBlocksOfScales) {
   const Fp8Checkpoint files;
@@ -92,9 +110,7 @@ TEST(BlockFp8, BecomesBfloat16AndReadsItsOwnBytesAndWholeBlocksOfScales) {
     const auto values = floats(*weight.dense());
     size_t at = 0;
     const bool by_rows = cut.axis == 0;
-    std::vector<int64_t> wanted;
-    for (const Range range : cut.ranges)
-      for (int64_t i = range.begin; i < range.end; ++i) wanted.push_back(i);
+    const auto wanted = indices(cut);
     for (int64_t row = 0; row < weight.shape()[0]; ++row)
       for (int64_t column = 0; column < weight.shape()[1]; ++column)
         ASSERT_EQ(values[at++], by_rows ? files.expected(wanted[static_cast<size_t>(row)], column)
@@ -103,6 +119,52 @@ TEST(BlockFp8, BecomesBfloat16AndReadsItsOwnBytesAndWholeBlocksOfScales) {
   Checkpoint plan = files.open("F8_E4M3", Device::meta());
   EXPECT_EQ(plan.weight(kPath, shape, Cut{1, {{0, 64}}}).nbytes(), 300 * 64 * 2);
   EXPECT_EQ(plan.bytes_read(), 0);
+}
+
+// DeepSeek-V3's: each expert's matrices by themselves, in blocks of their own.
+TEST(BlockFp8, OfSeparateExpertsBecomesOneStack) {
+  const std::string mlp = "model.layers.0.mlp.";
+  const std::string stack = mlp + "switch_mlp.gate_proj";
+  std::vector<std::string> modules;
+  for (const char* expert : {"0", "1", "2", "3"})
+    modules.push_back(mlp + "experts." + expert + ".gate_proj");
+  const Fp8Checkpoint files(modules);
+  const Shape shape{4, Fp8Checkpoint::kRows, Fp8Checkpoint::kColumns};
+  struct Case {
+    Cut cut;
+    int64_t scales;  // of all experts that it has, which belong to it
+  };
+  for (const auto& [cut, scales] :
+       {Case{{0, {{0, 4}}}, 24}, Case{{0, {{1, 2}, {3, 4}}}, 12}, Case{{1, {{96, 160}}}, 16},
+        Case{{2, {{32, 64}}}, 12}, Case{{2, {{0, 8}, {120, 200}}}, 36}}) {
+    SCOPED_TRACE(testing::Message() << "axis " << cut.axis << " from " << cut.ranges[0].begin);
+    Checkpoint checkpoint = files.open();
+    EXPECT_EQ(checkpoint.format(stack, shape[2]), std::nullopt);
+    const Weight weight = checkpoint.weight(stack, shape, cut);
+    ASSERT_EQ(weight.dense()->dtype(), DType::kBF16);
+    ASSERT_EQ(weight.shape(), shape_of_cut(shape, cut));
+    EXPECT_EQ(checkpoint.bytes_read(), weight.shape().elements() + 4 * scales);
+    checkpoint.require_all_used();
+    std::vector<std::vector<int64_t>> wanted;  // by axis
+    for (int axis = 0; axis < 3; ++axis)
+      wanted.push_back(indices(axis == cut.axis ? cut : Cut{axis, {{0, shape[axis]}}}));
+    const auto values = floats(*weight.dense());
+    size_t at = 0;
+    for (const int64_t expert : wanted[0])
+      for (const int64_t row : wanted[1])
+        for (const int64_t column : wanted[2])
+          ASSERT_EQ(values[at++], files.expected(row, column, static_cast<size_t>(expert)));
+    Checkpoint plan = files.open("F8_E4M3", Device::meta());
+    EXPECT_EQ(plan.weight(stack, shape, cut).nbytes(), weight.nbytes());
+    EXPECT_EQ(plan.bytes_read(), 0);
+  }
+  // A rank without the last expert sees all the same that there is none.
+  modules.pop_back();
+  const Fp8Checkpoint fewer(modules);
+  Checkpoint checkpoint = fewer.open();
+  expect_error(ErrorKind::kCheckpoint, mlp + "experts.3.gate_proj.weight: missing", [&] {
+    checkpoint.weight(stack, shape, Cut{0, {{0, 2}}});
+  });
 }
 
 TEST(BlockFp8, RefusesOtherElementsAndShapes) {

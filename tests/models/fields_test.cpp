@@ -45,6 +45,22 @@ TEST(Windows, OfUnknownLayersAreRefused) {
           R"("sliding_window": 0)");
 }
 
+TEST(Fields, CountExpertsByAnyOfTheirNames) {
+  for (const char* name : {"n_routed_experts", "num_experts", "num_local_experts"}) {
+    const ModelConfig found = config("\"" + std::string(name) + "\": 12");
+    EXPECT_EQ(experts_field(found), name);
+    EXPECT_EQ(read_experts(found), 12);
+  }
+  EXPECT_EQ(experts_field(config(R"("n_routed_experts": null)")), std::nullopt);
+  EXPECT_EQ(read_experts(config(R"("num_experts": 4, "num_local_experts": 4)")), 4);
+  expect_error(ErrorKind::kCheckpoint,
+               "config.json: num_local_experts: 4, as num_experts says, expected, found 8",
+               [] { read_experts(config(R"("num_experts": 4, "num_local_experts": 8)")); });
+  expect_error(ErrorKind::kCheckpoint,
+               "one of n_routed_experts, num_experts, num_local_experts expected, found none",
+               [] { read_experts(config("")); });
+}
+
 TEST(Fields, AttentionHasBiasesAndPartialRopesWhereTheySay) {
   const std::string shape =
       R"("hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2)";

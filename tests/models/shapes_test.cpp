@@ -15,10 +15,16 @@ OpenModel random_model(const ModelConfig& config) {
   return [config](Device device) { return std::make_unique<RandomWeights>(config, device); };
 }
 
+std::vector<LoadedModule> modules_of(const ModelConfig& config) {
+  std::vector<LoadedModule> modules;
+  for (PlannedModule& planned : make_plan(random_model(config), Shares::equal(1)).modules)
+    modules.push_back(std::move(planned.module));
+  return modules;
+}
+
 int64_t parameters(const ModelConfig& config) {
   int64_t count = 0;
-  for (const PlannedModule& planned : make_plan(random_model(config), Shares::equal(1)).modules)
-    count += planned.module.shape.elements();
+  for (const LoadedModule& module : modules_of(config)) count += module.shape.elements();
   return count;
 }
 
@@ -76,9 +82,15 @@ TEST(Shapes, AreCutByExperts) {
   EXPECT_EQ(config.integer("n_routed_experts"), 16);
   EXPECT_EQ(config.integer("first_k_dense_replace", 0), 1);  // of three in 78
   EXPECT_EQ(shape_config("glm-5", {.layers = 25}, {}).integer("first_k_dense_replace", 0), 0);
+  const ModelConfig qwen = shape_config("qwen3-30b-a3b", cut, std::nullopt);
+  EXPECT_EQ(qwen.integer("num_experts"), 16);
+  for (const LoadedModule& module : modules_of(qwen))
+    if (module.path.ends_with("switch_mlp.down_proj")) EXPECT_EQ(module.shape[0], 16);
   for (const int64_t experts : {7, 257})
     expect_error(ErrorKind::kUsage, "--routed-experts: 8 to 256 expected for glm-5",
                  [&] { shape_config("glm-5", {.experts = experts}, std::nullopt); });
+  expect_error(ErrorKind::kUsage, "--routed-experts: 8 to 128 expected for qwen3-30b-a3b",
+               [] { shape_config("qwen3-30b-a3b", {.experts = 4}, std::nullopt); });
   expect_error(ErrorKind::kUsage, "--routed-experts: llama-8b has no experts",
                [] { shape_config("llama-8b", {.experts = 8}, std::nullopt); });
 }

@@ -121,6 +121,7 @@ class TinyLatent {
     Checkpoint checkpoint = open();
     auto config = LatentAttentionConfig::read(checkpoint.config());
     config.indexer = indexer;
+    if (indexer) config.selection = KeySelection::kOwn;
     config.projections = projections;
     const LatentAttention attention(
         LayerLoader(checkpoint, Shares::equal(context.group.size()), context.group.rank()), config);
@@ -387,6 +388,7 @@ TEST(LatentAttention, RunsSequencesOfDifferentLengthsTogether) {
     Checkpoint checkpoint = model.open();
     auto config = LatentAttentionConfig::read(checkpoint.config());
     config.indexer = model.indexer;
+    config.selection = KeySelection::kOwn;
     const LatentAttention attention(LayerLoader(checkpoint, Shares::equal(1), 0), config);
     const CacheRoom room{96, DType::kF32, Device::cpu()};
     const auto alone = [&](int64_t begin, int64_t end) {

@@ -66,6 +66,19 @@ TEST_F(Arguments, OfGatherMatmul) {
   refused("rhs indices below 4 expected, found -2", w, {0}, {-2});
 }
 
+TEST_F(Arguments, OfTranspose) {
+  const auto refused = [&](const std::string& part, const Weight& w, int64_t first, int64_t count) {
+    expect_refused("transpose: " + part, [&] { backend_->transpose(w, first, count); });
+  };
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  refused("a weight with 3 axes expected, found [8, 64]", f32({8, 64}), 0, 1);
+  refused("some of 4 matrices expected, found 1 from -1 on", f32({4, 8, 64}), -1, 1);
+  refused("some of 4 matrices expected, found 3 from 2 on", f32({4, 8, 64}), 2, 3);
+  refused("some of 4 matrices expected, found -1 from 2 on", f32({4, 8, 64}), 2, -1);
+  refused("some of 4 matrices expected, found " + std::to_string(kMost) + " from 4 on",
+          f32({4, 8, 64}), 4, kMost);
+}
+
 TEST_F(Arguments, OfFinishSums) {
   const int64_t cuts[] = {0, 16, 32, 48, 64};
   const SumTree tree(cuts);

@@ -1,7 +1,9 @@
 // Norms, rotary positions, activations and sums, against float64.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "gates.h"
 #include "quant/tensors.h"
@@ -53,6 +55,101 @@ TEST_F(Elementwise, RmsNormOfZerosIsZero) {
   const Tensor ones = tensor_of({1, 1, 1, 1}, {4});
   const Tensor y = backend_->rms_norm(Tensor::zeros(DType::kF32, {2, 4}), ones, 1e-5f, DType::kF32);
   EXPECT_TRUE(same_bits(y, Tensor::zeros(DType::kF32, {2, 4})));
+}
+
+// Leaves what is no number in memory that a result of this size may take.
+void leave_nans(int64_t elements) {
+  std::vector<Tensor> tensors(16, Tensor::empty(DType::kF32, {elements}));
+  for (Tensor& tensor : tensors) {
+    tensor = Tensor::empty(DType::kF32, {elements});
+    std::ranges::fill(tensor.mutable_data<float>(), std::numeric_limits<float>::quiet_NaN());
+  }
+}
+
+// x with another row before and after each of its own, of what is no number.
+Tensor among_nans(const Tensor& x) {
+  Tensor nans = Tensor::empty(DType::kF32, {1, x.shape()[1]});
+  std::ranges::fill(nans.mutable_data<float>(), std::numeric_limits<float>::quiet_NaN());
+  std::vector<Tensor> rows{nans};
+  for (int64_t m = 0; m < x.shape()[0]; ++m) {
+    rows.push_back(x.slice(0, m, m + 1));
+    rows.push_back(nans);
+  }
+  return concatenate(rows, 0);
+}
+
+TEST_F(Elementwise, SumSquaresIsThatOfEachRow) {
+  for (const int64_t width : {0, 1, 7, 15, 16, 17, 100, 257, 1030}) {
+    const Tensor x = random_weight(static_cast<uint64_t>(width), {5, width});
+    leave_nans(5);
+    const Tensor sums = backend_->sum_squares(x);
+    ASSERT_EQ(sums.shape(), Shape{5});
+    const auto in = floats(x), out = floats(sums);
+    for (size_t m = 0; m < 5; ++m) {
+      double expected = 0;
+      for (size_t i = 0; i < static_cast<size_t>(width); ++i)
+        expected += std::pow(double{in[m * static_cast<size_t>(width) + i]}, 2);
+      ASSERT_NEAR(out[m], expected, expected * static_cast<double>(width + 1) * 0x1p-24);
+    }
+    for (const int threads : {1, 2, 3, 8}) {
+      const auto backend = make_backend("cpu", {.threads = threads});
+      EXPECT_TRUE(same_bits(backend->sum_squares(x), sums)) << width << ", " << threads;
+      if (width == 0) continue;
+      const auto with_others = floats(backend->sum_squares(among_nans(x)));
+      for (size_t m = 0; m < 5; ++m) ASSERT_EQ(with_others[2 * m + 1], out[m]);
+    }
+  }
+}
+
+// Five heads, of which each rank has some: their sums of squares are what ranks exchange.
+TEST_F(Elementwise, RmsNormPartIsItsPartOfTheWholeNorm) {
+  constexpr int64_t kRows = 3, kHeads = 5;
+  const std::vector<std::vector<int64_t>> divisions{{5}, {2, 3}, {4, 0, 1}, {1, 1, 1, 1, 1}};
+  for (const int64_t head : {1, 7, 16, 33})
+    for (const DType dtype : kFloating)
+      for (const float eps : {0.0f, 1e-5f, 0.5f}) {
+        const int64_t width = kHeads * head;
+        const Tensor x = random_weight(static_cast<uint64_t>(head), {kRows, width});
+        const Tensor w = random_weight(99, {1, width}).reshape({width}).to(kFloating[head % 3]);
+        const auto sums_of = [&](Backend& backend, const Tensor& part) {
+          const int64_t heads = part.shape()[1] / head;
+          return backend.sum_squares(part.reshape({kRows * heads, head})).reshape({kRows, heads});
+        };
+        const Tensor sums = sums_of(*backend_, x);
+        leave_nans(kRows * width);
+        const Tensor whole = backend_->rms_norm_part(x, w, {sums, width, eps}, dtype);
+        ASSERT_EQ(whole.dtype(), dtype);
+        const auto in = floats(x), weight = floats(w), out = floats(whole);
+        const auto n = static_cast<size_t>(width);
+        for (size_t m = 0; m < kRows; ++m) {
+          double squares = 0;
+          for (size_t i = 0; i < n; ++i) squares += std::pow(double{in[m * n + i]}, 2);
+          const double norm = std::sqrt(squares / static_cast<double>(n) + double{eps});
+          for (size_t i = 0; i < n; ++i) {
+            const double expected = double{in[m * n + i]} / norm * double{weight[i]};
+            const double bound =
+                std::abs(expected) * (static_cast<double>(n + 8) * 0x1p-24 + rounding(dtype));
+            ASSERT_NEAR(out[m * n + i], expected, bound + (dtype == DType::kF16 ? 0x1p-25 : 0));
+          }
+        }
+        for (const int threads : {1, 3, 8}) {
+          const auto backend = make_backend("cpu", {.threads = threads});
+          for (const auto& division : divisions) {
+            std::vector<Tensor> parts, own;
+            int64_t begin = 0;
+            for (const int64_t heads : division) {
+              const int64_t end = begin + heads * head;
+              const Tensor part = x.slice(1, begin, end);
+              own.push_back(sums_of(*backend, part));
+              parts.push_back(
+                  backend->rms_norm_part(part, w.slice(0, begin, end), {sums, width, eps}, dtype));
+              begin = end;
+            }
+            EXPECT_TRUE(same_bits(concatenate(own, 1), sums)) << head << ", " << threads;
+            EXPECT_TRUE(same_bits(concatenate(parts, 1), whole)) << head << ", " << threads;
+          }
+        }
+      }
 }
 
 // x [rows, heads, width] turned in float64; the angle is the product of position and frequency.

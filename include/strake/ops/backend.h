@@ -118,6 +118,9 @@ class Backend {
   // axis the result has the same bits however its elements are divided. Indices are checked.
   Tensor mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                     const PartialSums& sums);
+  // Matrices [first, first + count) of w [E, N, K], each turned over -> [count, K, N], of a
+  // floating dtype that has their very values.
+  Tensor transpose(const Weight& w, int64_t first, int64_t count);
   // pieces float32 [nodes, ...], the sums of `sums.nodes` (any cover of the whole tree) -> [...].
   Tensor finish_sums(const Tensor& pieces, const PartialSums& sums);
 
@@ -163,6 +166,7 @@ class Backend {
                                   const PartialSums& sums) = 0;
   virtual Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                                const PartialSums& sums) = 0;
+  virtual Tensor do_transpose(const Weight& w, int64_t first, int64_t count) = 0;
   virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
   virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;

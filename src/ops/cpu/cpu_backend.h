@@ -31,6 +31,7 @@ class CpuBackend final : public Backend {
                           const PartialSums& sums) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                        const PartialSums& sums) override;
+  Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
   Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;

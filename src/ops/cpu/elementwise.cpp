@@ -13,42 +13,56 @@ size_t float_bytes(int64_t count) { return static_cast<size_t>(count) * sizeof(f
 
 float* as_floats(std::byte* bytes) { return reinterpret_cast<float*>(bytes); }
 
-}  // namespace
+// Rows [M, width], each by itself, and what their norm multiplies and adds.
+struct NormedRows {
+  const Tensor& x;  // float32
+  std::span<const Tensor* const> parameters;
+  DType dtype;  // of the result
+};
 
-Tensor CpuBackend::do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
-  const int64_t width = x.shape()[1];
-  Tensor y = Tensor::empty(dtype, x.shape());
-  const LaneKernels& kernels = lane_kernels(path_);
-  const float* const in = x.data<float>().data();
+// norm(row, parameters in float32 one after the other, where its result goes)
+template <class Norm>
+Tensor norm_rows(ThreadPool& pool, Scratch& scratch, const LaneKernels& kernels,
+                 const NormedRows& rows, const Norm& norm) {
+  const int64_t width = rows.x.shape()[1];
+  Tensor y = Tensor::empty(rows.dtype, rows.x.shape());
+  const float* const in = rows.x.data<float>().data();
   std::byte* const out = y.mutable_bytes().data();
-  scratch_.reserve(float_bytes(width));
-  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end, int range) {
-    float* const weight = as_floats(scratch_[range]);
-    kernels.of(w.dtype()).widen(w.bytes().data(), width, weight);
+  scratch.reserve(float_bytes(std::ssize(rows.parameters) * width));
+  pool.for_ranges(rows.x.shape()[0], [&](int64_t begin, int64_t end, int range) {
+    float* const parameters = as_floats(scratch[range]);
+    float* at = parameters;
+    for (const Tensor* const each : rows.parameters) {
+      kernels.of(each->dtype()).widen(each->bytes().data(), width, at);
+      at += width;
+    }
     for (int64_t m = begin; m < end; ++m)
-      kernels.of(dtype).rms_norm(in + m * width, weight, width, eps,
-                                 out + m * width * size_of(dtype));
+      norm(in + m * width, parameters, out + m * width * size_of(rows.dtype));
   });
   return y;
 }
 
+}  // namespace
+
+Tensor CpuBackend::do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
+  const LaneKernels& kernels = lane_kernels(path_);
+  const auto kernel = kernels.of(dtype).rms_norm;
+  const Tensor* const parameters[] = {&w};
+  return norm_rows(pool_, scratch_, kernels, {x, parameters, dtype},
+                   [&](const float* row, const float* weight, std::byte* out) {
+                     kernel(row, weight, x.shape()[1], eps, out);
+                   });
+}
+
 Tensor CpuBackend::do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) {
   const int64_t width = x.shape()[1];
-  Tensor y = Tensor::empty(dtype, x.shape());
   const LaneKernels& kernels = lane_kernels(path_);
-  const float* const in = x.data<float>().data();
-  std::byte* const out = y.mutable_bytes().data();
-  scratch_.reserve(float_bytes(2 * width));
-  pool_.for_ranges(x.shape()[0], [&](int64_t begin, int64_t end, int range) {
-    float* const weight = as_floats(scratch_[range]);
-    float* const bias = weight + width;
-    kernels.of(norm.weight.dtype()).widen(norm.weight.bytes().data(), width, weight);
-    kernels.of(norm.bias.dtype()).widen(norm.bias.bytes().data(), width, bias);
-    for (int64_t m = begin; m < end; ++m)
-      kernels.of(dtype).layer_norm(in + m * width, {weight, bias, width, norm.eps},
-                                   out + m * width * size_of(dtype));
-  });
-  return y;
+  const auto kernel = kernels.of(dtype).layer_norm;
+  const Tensor* const parameters[] = {&norm.weight, &norm.bias};
+  return norm_rows(pool_, scratch_, kernels, {x, parameters, dtype},
+                   [&](const float* row, const float* weight, std::byte* out) {
+                     kernel(row, {weight, weight + width, width, norm.eps}, out);
+                   });
 }
 
 Tensor CpuBackend::do_sum_squares(const Tensor& x) {
