@@ -10,8 +10,7 @@ find_package(Threads REQUIRED)
 # compilers, or two functions, give different bits for the same sum.
 add_library(strake_flags INTERFACE)
 target_compile_options(strake_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wswitch -Werror
-  -ffp-contract=off)
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wswitch;-Werror;-ffp-contract=off>")
 if(STRAKE_SANITIZE)
   target_compile_definitions(strake_flags INTERFACE STRAKE_SANITIZED)
   target_compile_options(strake_flags INTERFACE

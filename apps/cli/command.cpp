@@ -28,12 +28,15 @@ std::vector<std::string> cache_modes() {
 }  // namespace
 
 Division RunOptions::division(int group_size) const {
-  if (share.empty()) return {Shares::equal(group_size), experts};
+  Division division{Shares::equal(group_size), experts};
+  division.parts = most_parts(device);
+  if (share.empty()) return division;
   Shares weighted = Shares::parse(share);
   if (weighted.ranks() != group_size)
     fail(ErrorKind::kUsage, "--share: {} weights expected, one for each rank, found {}", group_size,
          weighted.ranks());
-  return {std::move(weighted), experts};
+  division.shares = std::move(weighted);
+  return division;
 }
 
 SessionOptions RunOptions::session() const {
@@ -42,6 +45,9 @@ SessionOptions RunOptions::session() const {
   if (activations == "float32") session.activations = DType::kF32;
   if (activations == "bfloat16") session.activations = DType::kBF16;
   if (!kv_cache.empty()) session.kv_cache = Format::parse(kv_cache, 8, kCacheGroup);
+  session.tensor_group = [device = device, options = group()](Group& control) {
+    return make_tensor_group(device, control, options);
+  };
   return session;
 }
 
@@ -92,7 +98,10 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "Where threads run: auto (each rank on cores of its own) or none")
       ->check(CLI::IsMember({"auto", "none"}))
       ->capture_default_str();
-  command.add_option("--device", options.device, "Where to compute: cpu")->capture_default_str();
+  command
+      .add_option("--device", options.device,
+                  "Where to compute: cpu, or cuda (a GPU for each rank)")
+      ->capture_default_str();
   command
       .add_option("--path", options.path,
                   "Instruction path: amx-bf16, avx512-bf16, avx2 or portable (default: the fastest "

@@ -26,5 +26,7 @@
 #include "strake/shard/shares.h"
 #include "strake/tensor/device.h"
 #include "strake/tensor/dtype.h"
+#include "strake/tensor/memory.h"
 #include "strake/tensor/shape.h"
+#include "strake/tensor/storage.h"
 #include "strake/tensor/tensor.h"

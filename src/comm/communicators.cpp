@@ -3,6 +3,9 @@
 #include <array>
 
 #include "base/fail.h"
+#ifdef STRAKE_HAS_NCCL
+#include "comm/nccl_group.h"
+#endif
 #include "strake/comm/mpi_group.h"
 
 namespace strake {
@@ -23,6 +26,16 @@ std::unique_ptr<Group> make_group(const GroupOptions& options) {
     if (communicator.applies()) return communicator.make(options);
   fail(ErrorKind::kUnsupported, "mpirun started {} ranks, and this build has no MPI: 1 expected",
        mpi_ranks());
+}
+
+std::unique_ptr<Group> make_tensor_group(std::string_view device, Group& control,
+                                         [[maybe_unused]] const GroupOptions& options) {
+  if (device == "cpu" || control.size() == 1) return nullptr;
+#ifdef STRAKE_HAS_NCCL
+  if (device == "cuda") return make_nccl_group(control, options);
+#endif
+  fail(ErrorKind::kUnsupported, "{} ranks on '{}' need NCCL, which this build has not",
+       control.size(), device);
 }
 
 }  // namespace strake

@@ -1,6 +1,7 @@
 #include "strake/comm/group.h"
 
 #include <string>
+#include <thread>
 
 #include "base/fail.h"
 
@@ -23,6 +24,12 @@ void Group::check_step(uint64_t fingerprint) {
   if (!different.empty())
     fail(ErrorKind::kCommunication, "ranks diverged: rank 0 has step {} with fingerprint {:016x}{}",
          marks_[0].step, marks_[0].fingerprint, different);
+}
+
+void Group::await(const std::function<bool()>& done) {
+  constexpr int kSpins = 4096;
+  for (int polls = 0; !done(); ++polls)
+    if (polls > kSpins) std::this_thread::yield();
 }
 
 }  // namespace strake

@@ -25,6 +25,7 @@ class TimedGroup final : public Group {
   void broadcast(std::span<std::byte> bytes, int root) override;
   void barrier() override;
   void check_step(uint64_t fingerprint) override;
+  void await(const std::function<bool()>& done) override { inner_.await(done); }
   void abort(std::string_view reason, int exit_code) noexcept override {
     inner_.abort(reason, exit_code);
   }

@@ -74,7 +74,7 @@ Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
                 std::span<const int32_t> tokens, LogitRows rows) {
   const int64_t header[] = {cache.length(), static_cast<int64_t>(rows)};
   context.group.check_step(hash_values(tokens, hash_values(std::span<const int64_t>(header))));
-  return model.forward(context, tokens, cache, rows);
+  return context.on_host(model.forward(context, tokens, cache, rows));
 }
 
 GenerationResult generate(Context& context, const Model& model, SequenceCache& cache,

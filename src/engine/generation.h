@@ -60,7 +60,8 @@ Score score(Context& context, const Model& model, std::span<const int32_t> token
 // Token ids spread over the vocabulary: a prompt for a model of any tokenizer.
 std::vector<int32_t> spread_ids(int64_t count, int64_t vocabulary);
 
-// Runs `tokens` after those in the cache, all ranks having agreed on the step first.
+// Runs `tokens` after those in the cache, all ranks having agreed on the step first -> logits, on
+// the host.
 Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
                 std::span<const int32_t> tokens, LogitRows rows);
 

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "engine/paths.h"
 #include "io/checkpoint.h"
+#include "io/read_ahead.h"
 
 namespace strake {
 namespace {
@@ -31,8 +32,10 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
       placements_(place_ranks(group, options.threads, options.placement)),
       backend_(make_backend(options.device,
                             {.threads = placements_[static_cast<size_t>(group.rank())].threads,
-                             .path = agree_on_path(group, options.device, options.path)})),
-      context_{*backend_, group,
+                             .path = agree_on_path(group, options.device, options.path),
+                             .index = rank_on_host(group)})),
+      tensor_group_(options.tensor_group ? options.tensor_group(group) : nullptr),
+      context_{*backend_, tensor_group_ ? *tensor_group_ : group,
                options.activations.value_or(source_->quantization().global() ? DType::kBF16
                                                                              : DType::kF32)},
       kv_cache_(options.kv_cache),
@@ -40,10 +43,17 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
   if (division.shares.ranks() != group.size())
     fail(ErrorKind::kUsage, "share: weights for {} ranks expected, found {}", group.size(),
          division.shares.ranks());
+  Division divided = division;
+  divided.parts = most_parts(options.device);
+  const auto ahead = source_->read_ahead(
+      [&](ModelSource& twin) { load_model(twin, LayerLoader(twin, divided, group.rank())); });
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
-  const LayerLoader loader(*source_, division, group.rank(),
-                           {.prepare = [&](Weight w) { return backend_->prepare(std::move(w)); },
-                            .after_each = [&] { group.barrier(); }});
+  const LayerLoader loader(
+      *source_, divided, group.rank(),
+      {.prepare = [&](Weight w,
+                      const PartialSums& sums) { return backend_->prepare(std::move(w), sums); },
+       .after_each = [&] { group.barrier(); },
+       .place = backend_->place()});
   model_ = load_model(*source_, loader);
   modules_ = loader.modules();
   int64_t bytes = 0;

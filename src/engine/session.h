@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,8 @@ struct SessionOptions {
   std::optional<DType> activations = {};
   // Of cached keys and values; nothing: in the dtype of the activations.
   std::optional<Format> kv_cache = {};
+  // Makes what moves tensors between the ranks' devices, where the group of the session does not.
+  std::function<std::unique_ptr<Group>(Group&)> tensor_group = {};
 };
 
 class Session {
@@ -59,6 +62,7 @@ class Session {
   std::unique_ptr<ModelSource> source_;
   std::vector<Placement> placements_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Group> tensor_group_;  // after the backend has chosen its device
   std::unique_ptr<Model> model_;
   Context context_;
   std::optional<Format> kv_cache_;

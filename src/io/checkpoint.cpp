@@ -70,14 +70,33 @@ Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) 
   const TensorEntry& entry = use(name);
   if (!entry.dtype)
     fail(ErrorKind::kUnsupported, "{}: element type {} is not supported", name, entry.stored_dtype);
-  if (device().kind == DeviceKind::kMeta)
+  if (device().kind == DeviceKind::kMeta) {
+    expect_read(name, cut);
     return Tensor::empty(*entry.dtype, shape_of_cut(entry.shape, cut), device());
+  }
   if (!cut) return weights_.read(name);
   if (cut->ranges.empty()) return weights_.read(name, cut->axis, 0, 0);
   std::vector<Tensor> pieces;
   for (const Range range : cut->ranges)
     pieces.push_back(weights_.read(name, cut->axis, range.begin, range.end));
   return pieces.size() == 1 ? pieces.front() : concatenate(pieces, cut->axis);
+}
+
+void Checkpoint::expect_read(const std::string& name, const std::optional<Cut>& cut) {
+  const SafetensorsFile& file = weights_.file_of(name);
+  if (!cut) {
+    expected_.push_back({name, file.runs(name)});
+    return;
+  }
+  for (const Range range : cut->ranges)
+    expected_.push_back({name, file.runs(name, cut->axis, range.begin, range.end)});
+}
+
+std::unique_ptr<ReadAhead> Checkpoint::read_ahead(
+    const std::function<void(ModelSource&)>& load) const {
+  Checkpoint twin = open(path(), Device::meta());
+  load(twin);
+  return std::make_unique<ReadAhead>(weights_, std::move(twin.expected_));
 }
 
 Tensor Checkpoint::tensor(const std::string& name, const Shape& shape,

@@ -10,6 +10,7 @@
 
 #include "io/expert_form.h"
 #include "io/model_source.h"
+#include "io/read_ahead.h"
 #include "io/safetensors.h"
 
 namespace strake {
@@ -43,7 +44,12 @@ class Checkpoint final : public ModelSource {
   // config.json that belong to no module.
   void require_all_used() const override;
 
+  std::unique_ptr<ReadAhead> read_ahead(
+      const std::function<void(ModelSource&)>& load) const override;
+
   int64_t bytes_read() const { return weights_.bytes_read(); }
+  // What has been asked for on Device::meta(): all that a rank would have read instead.
+  const std::vector<ExpectedRead>& expected_reads() const { return expected_; }
 
  private:
   Checkpoint(ModelConfig config, SafetensorsDirectory weights, Device device);
@@ -65,6 +71,7 @@ class Checkpoint final : public ModelSource {
   void expect_floating(const std::string& name, const Shape& expected);
   // The cut, in stored elements.
   Tensor read(const std::string& name, const std::optional<Cut>& cut);
+  void expect_read(const std::string& name, const std::optional<Cut>& cut);
   void expect_shape(const std::string& name, const Shape& expected) const;
 
   // Stacks of experts that are in another form than MLX's (checkpoint_experts.cpp).
@@ -96,6 +103,7 @@ class Checkpoint final : public ModelSource {
   std::set<std::string> modules_;  // whose format was asked for
   std::optional<int64_t> layers_;  // those from here on are left out
   std::map<std::string, ReadHalves> halves_;
+  std::vector<ExpectedRead> expected_;
 };
 
 }  // namespace strake

@@ -20,7 +20,8 @@ struct BlockAxis {
 
 // codes [rows, columns], scales float32 [blocks, blocks] -> bfloat16, each value rounded once.
 Tensor decode_blocks(const Tensor& codes, const Tensor& scales, BlockAxis rows, BlockAxis columns) {
-  Tensor values = Tensor::empty(DType::kBF16, codes.shape());
+  Tensor values = Tensor::empty(DType::kBF16, codes.shape(), codes.device());
+  if (codes.device().kind == DeviceKind::kMeta) return values;
   const auto in = codes.data<uint8_t>();
   const auto factors = scales.data<float>();
   const auto out = values.mutable_data<Bf16>();
@@ -52,14 +53,12 @@ Weight Checkpoint::block_fp8(const std::string& module, const Shape& shape,
   expect_shape(codes, shape);
   const auto [block_rows, block_columns] = quantization().fp8_block();
   tensor(scales, {blocks_of(shape[0], block_rows), blocks_of(shape[1], block_columns)}, Cut{0, {}});
-  if (device().kind == DeviceKind::kMeta)
-    return Tensor::empty(DType::kBF16, shape_of_cut(shape, cut), device());
 
   const Cut wanted = cut.value_or(Cut{0, {{0, shape[0]}}});
   const bool by_rows = wanted.axis == 0 || wanted.axis == -2;
   const int axis = by_rows ? 0 : 1;
   const int64_t block = by_rows ? block_rows : block_columns;
-  std::vector<Tensor> pieces{Tensor::empty(DType::kBF16, shape.with(axis, 0))};
+  std::vector<Tensor> pieces{Tensor::empty(DType::kBF16, shape.with(axis, 0), device())};
   for (const Range range : wanted.ranges) {
     const Range blocks{range.begin / block, blocks_of(range.end, block)};
     const Tensor factors = read(scales, Cut{axis, {blocks}}).to(DType::kF32);

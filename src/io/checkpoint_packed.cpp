@@ -33,8 +33,8 @@ Tensor offsets(const Tensor& scales) {
 // The shape that the checkpoint states for itself.
 Shape stated_shape(std::string_view name, const Tensor& tensor) {
   if (tensor.elements() > Shape::kMaxRank)
-    fail(ErrorKind::kCheckpoint, "{}: at most {} extents expected, found {}", name,
-         Shape::kMaxRank, tensor.elements());
+    fail(ErrorKind::kCheckpoint, "{}: at most {} extents expected, found {}", name, Shape::kMaxRank,
+         tensor.elements());
   std::vector<int64_t> extents;
   for (int64_t i = 0; i < tensor.elements(); ++i) {
     const auto at = static_cast<size_t>(i);

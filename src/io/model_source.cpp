@@ -1,8 +1,14 @@
 #include "io/model_source.h"
 
 #include "base/fail.h"
+#include "io/read_ahead.h"
 
 namespace strake {
+
+std::unique_ptr<ReadAhead> ModelSource::read_ahead(
+    const std::function<void(ModelSource&)>& /*load*/) const {
+  return nullptr;
+}
 
 std::optional<Cut> rescale(const std::string& name, const std::optional<Cut>& cut, int64_t logical,
                            int64_t stored) {

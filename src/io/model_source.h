@@ -15,6 +15,8 @@
 
 namespace strake {
 
+class ReadAhead;
+
 // The part of a tensor that a rank holds: these elements of one axis, in order.
 struct Cut {
   int axis;
@@ -50,6 +52,11 @@ class ModelSource {
   virtual void ignore_layers_from(int64_t layers) = 0;
   // Throws Error(kCheckpoint) that names what the model has no place for.
   virtual void require_all_used() const = 0;
+
+  // Fetches what `load` asks of a source, which it is given without bytes, while that is then read
+  // from this one; until the result is destroyed. Nothing where nothing is read.
+  virtual std::unique_ptr<ReadAhead> read_ahead(
+      const std::function<void(ModelSource&)>& load) const;
 
  protected:
   ModelSource(ModelConfig config, Device device)

@@ -52,14 +52,32 @@ void SafetensorsFile::fill(int64_t offset, std::span<std::byte> out) const {
   *bytes_read_ += static_cast<int64_t>(out.size());
 }
 
-Tensor SafetensorsFile::read(const std::string& name) const {
-  const TensorEntry& entry = this->entry(name);
-  Tensor tensor = Tensor::empty(*entry.dtype, entry.shape);
-  fill(entry.begin, tensor.mutable_bytes());
+Tensor SafetensorsFile::read(Tensor tensor, const ByteRuns& runs) const {
+  const auto bytes = tensor.mutable_bytes();
+  const auto run = static_cast<size_t>(runs.bytes);
+  for (int64_t i = 0; i < runs.count; ++i)
+    fill(runs.offset + i * runs.stride, bytes.subspan(static_cast<size_t>(i) * run, run));
   return tensor;
 }
 
+Tensor SafetensorsFile::read(const std::string& name) const {
+  const TensorEntry& entry = this->entry(name);
+  return read(Tensor::empty(*entry.dtype, entry.shape), runs(name));
+}
+
 Tensor SafetensorsFile::read(const std::string& name, int axis, int64_t begin, int64_t end) const {
+  const ByteRuns runs = this->runs(name, axis, begin, end);
+  const TensorEntry& entry = this->entry(name);
+  return read(Tensor::empty(*entry.dtype, entry.shape.with(axis, end - begin)), runs);
+}
+
+ByteRuns SafetensorsFile::runs(const std::string& name) const {
+  const TensorEntry& entry = this->entry(name);
+  return {entry.begin, entry.nbytes()};
+}
+
+ByteRuns SafetensorsFile::runs(const std::string& name, int axis, int64_t begin,
+                               int64_t end) const {
   const TensorEntry& entry = this->entry(name);
   const int rank = entry.shape.rank();
   const int position = axis < 0 ? axis + rank : axis;
@@ -70,22 +88,12 @@ Tensor SafetensorsFile::read(const std::string& name, int axis, int64_t begin, i
   if (begin < 0 || end < begin || end > extent)
     fail(ErrorKind::kUsage, "{}: tensor '{}': slice [{}, {}) of axis {} of shape {}",
          path().string(), name, begin, end, axis, entry.shape.to_string());
-  Tensor tensor = Tensor::empty(*entry.dtype, entry.shape.with(position, end - begin));
-  if (tensor.nbytes() == 0) return tensor;
+  if (end == begin || entry.nbytes() == 0) return {entry.begin, 0};
   int64_t outer = 1;
   for (int i = 0; i < position; ++i) outer *= entry.shape[i];
   const int64_t step = entry.nbytes() / outer / extent;  // bytes along the axis
-  const int64_t row = (end - begin) * step;
-  const bool contiguous = row == extent * step;
-  const auto bytes = tensor.mutable_bytes();
-  if (contiguous) {
-    fill(entry.begin, bytes);
-    return tensor;
-  }
-  for (int64_t i = 0; i < outer; ++i)
-    fill(entry.begin + (i * extent + begin) * step,
-         bytes.subspan(static_cast<size_t>(i * row), static_cast<size_t>(row)));
-  return tensor;
+  if (end - begin == extent) return {entry.begin, entry.nbytes()};
+  return {entry.begin + begin * step, (end - begin) * step, extent * step, outer};
 }
 
 }  // namespace strake

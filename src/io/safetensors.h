@@ -15,6 +15,16 @@
 
 namespace strake {
 
+// Runs of bytes of equal length and distance, as a slice of a tensor has them in its file.
+struct ByteRuns {
+  int64_t offset;  // of the first
+  int64_t bytes;   // of each
+  int64_t stride = 0;
+  int64_t count = 1;
+
+  int64_t total() const { return bytes * count; }
+};
+
 // A file whose header has been read and found sound. Tensors are read when asked for, and only
 // the bytes asked for. Reading is safe from several threads.
 class SafetensorsFile {
@@ -32,12 +42,18 @@ class SafetensorsFile {
   // Elements [begin, end) of an axis, which may count from the end as -1. Throws Error(kUsage)
   // beyond the shape.
   Tensor read(const std::string& name, int axis, int64_t begin, int64_t end) const;
+  // Where that stands in the file. Throws as read() does.
+  ByteRuns runs(const std::string& name) const;
+  ByteRuns runs(const std::string& name, int axis, int64_t begin, int64_t end) const;
+  // Tells the kernel that these bytes will be read soon.
+  void will_read(int64_t offset, int64_t bytes) const { reader_.will_read(offset, bytes); }
   // Bytes of tensors read so far.
   int64_t bytes_read() const { return *bytes_read_; }
 
  private:
   SafetensorsFile(FileReader reader, SafetensorsHeader header);
   const TensorEntry& entry(const std::string& name) const;
+  Tensor read(Tensor tensor, const ByteRuns& runs) const;
   void fill(int64_t offset, std::span<std::byte> out) const;
 
   FileReader reader_;

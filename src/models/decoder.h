@@ -45,7 +45,7 @@ class Decoder final : public Model {
                                      EmbeddingUse::kLogits)),
         norm_(load.rms_norm("model.norm", config.hidden, config.eps, config.norm)),
         embedding_scale_(config.embedding_scale),
-        device_(load.device()) {
+        place_(load.place()) {
     if (config.output == OutputLayer::kTied) load.ignore("lm_head.weight");
     for (int64_t i = 0; i < config.layers; ++i)
       layers_.push_back(make_layer(load.at("model.layers." + std::to_string(i)), i));
@@ -56,7 +56,7 @@ class Decoder final : public Model {
   SequenceCache make_cache(int64_t capacity, const CacheStorage& storage) const override {
     std::vector<LayerCache> layers;
     for (const Layer& layer : layers_)
-      layers.push_back(layer.make_cache({capacity, storage, device_}));
+      layers.push_back(layer.make_cache({capacity, storage, place_}));
     return {std::move(layers), capacity};
   }
 
@@ -91,7 +91,7 @@ class Decoder final : public Model {
   Embedding output_;
   RmsNorm norm_;
   float embedding_scale_;
-  Device device_;
+  Place place_;
   std::vector<Layer> layers_;
 };
 

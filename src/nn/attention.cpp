@@ -23,7 +23,7 @@ struct Attention::Heads {
     if (extent % unit != 0)
       fail(ErrorKind::kUnsupported, "{}: {} heads of {} elements are not whole units of {}",
            load.path("o_proj"), config.heads, config.head_dim, unit);
-    Dimension inputs(load.path("o_proj") + ", inputs", extent, unit);
+    Dimension inputs = load.dimension(load.path("o_proj") + ", inputs", extent, unit);
     // Whole groups of query heads, as long as there are enough, need no key-value head twice.
     const int64_t group = std::lcm(unit, ratio * config.head_dim);
     if (extent % group == 0) inputs = inputs.with_preferred_unit(group);
@@ -108,7 +108,7 @@ Tensor Attention::forward(Context& context, const Tensor& x,
 LayerCache Attention::make_cache(const CacheRoom& room) const {
   const auto rows = [&] {
     return CacheRows::make(room.storage, {kv_heads_, room.capacity, head_dim_}, window_,
-                           room.device);
+                           room.place);
   };
   return LayerCache({{CachePart::kKeys, rows()}, {CachePart::kValues, rows()}});
 }

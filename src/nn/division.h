@@ -16,6 +16,7 @@ enum class ExpertDivision {
 struct Division {
   Shares shares;
   ExpertDivision experts = ExpertDivision::kSplit;
+  int parts = 0;  // that contraction axes are cut into at most (Dimension::with_parts)
 
   Division(Shares all, ExpertDivision of_experts = ExpertDivision::kSplit)  // NOLINT
       : shares(std::move(all)), experts(of_experts) {}

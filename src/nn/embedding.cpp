@@ -47,18 +47,15 @@ Tensor Embedding::forward(Context& context, std::span<const int32_t> ids) const 
   for (const auto& positions : asked)
     counts.push_back(static_cast<int64_t>(positions.size()) * row_bytes);
   const Tensor rows = context.backend.embedding(table_, own);
-  Tensor gathered = Tensor::empty(DType::kF32, {count, table_.shape()[1]});
+  Tensor gathered = rows.beside(DType::kF32, {count, table_.shape()[1]});
   context.group.all_gather(rows.bytes(), gathered.mutable_bytes(), counts);
-  Tensor result = Tensor::empty(DType::kF32, {count, table_.shape()[1]});
-  const std::byte* from = gathered.bytes().data();
-  for (const auto& positions : asked) {
-    for (const size_t position : positions) {
-      std::memcpy(result.mutable_bytes().data() + static_cast<int64_t>(position) * row_bytes, from,
-                  static_cast<size_t>(row_bytes));
-      from += row_bytes;
-    }
-  }
-  return result;
+  if (count == 1) return gathered;
+  // Back to the order of asking.
+  Recycled<int32_t> places(ids.size());
+  int32_t place = 0;
+  for (const auto& positions : asked)
+    for (const size_t position : positions) places[position] = place++;
+  return context.backend.embedding(gathered, places);
 }
 
 Tensor Embedding::as_linear(Context& context, const Tensor& x) const {

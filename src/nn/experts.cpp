@@ -16,14 +16,14 @@ struct Experts::Parts {
     const std::string down = load.path("down_proj");
     switch (load.expert_division()) {
       case ExpertDivision::kSpread: {
-        const Dimension experts(down + ", experts", config.experts, 1);
+        const Dimension experts = load.dimension(down + ", experts", config.experts, 1);
         return {Mixture::Axis::kExperts, experts, load.divide(experts)};
       }
       case ExpertDivision::kSplit:
         break;
     }
-    const Dimension width(down + ", inputs", config.width,
-                          load.input_unit("down_proj", config.width));
+    const Dimension width =
+        load.dimension(down + ", inputs", config.width, load.input_unit("down_proj", config.width));
     return {Mixture::Axis::kInputs, width, load.divide(width)};
   }
 
@@ -31,9 +31,11 @@ struct Experts::Parts {
     return {axis == Mixture::Axis::kInputs ? 1 : 0, partition, config.bias, read_share(config)};
   }
   // Biases of the whole are added after the sum.
-  StackPart inputs(const ExpertsConfig& config, int rank) const {
-    return {axis == Mixture::Axis::kInputs ? 2 : 0, partition, Bias::kNone, read_share(config),
-            Reduction(dimension, partition).bytes_sent(rank, config.hidden)};
+  StackPart inputs(const ExpertsConfig& config, int rank, const Reduction& reduction) const {
+    StackPart part{axis == Mixture::Axis::kInputs ? 2 : 0, partition, Bias::kNone,
+                   read_share(config), reduction.bytes_sent(rank, config.hidden)};
+    if (axis == Mixture::Axis::kInputs) part.sums.emplace(reduction.part(rank));
+    return part;
   }
 
  private:
@@ -101,7 +103,7 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
       up_(load.stack("up_proj", {config.experts, config.width, config.hidden},
                      parts.outputs(config))),
       down_(load.stack("down_proj", {config.experts, config.hidden, config.width},
-                       parts.inputs(config, load.rank()))),
+                       parts.inputs(config, load.rank(), reduction_))),
       experts_(SumTree::whole(config.experts)) {
   if (config.bias == Bias::kNone) return;
   const Tensor biases = load.floats("down_proj.bias", {config.experts, config.hidden});
@@ -141,7 +143,7 @@ Tensor Experts::mixed_biases(Context& context, const Routing& routing) const {
     const auto row = static_cast<int64_t>(i) / routing.chosen;
     to[static_cast<size_t>(row * experts + routing.experts[i])] = routing.weights[i];
   }
-  return context.backend.matmul(weights, *down_biases_, experts_);
+  return context.backend.matmul(weights.at(context.backend.place()), *down_biases_, experts_);
 }
 
 }  // namespace strake

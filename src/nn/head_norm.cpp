@@ -15,7 +15,7 @@ HeadNorm::HeadNorm(LayerLoader& load, std::string_view name, const HeadNorms& no
       break;
   }
   const Partition elements = heads.scaled(head_dim);
-  all_ = load.tensor(std::string(name) + ".weight", {elements.extent()}, &elements);
+  all_ = load.placed(load.tensor(std::string(name) + ".weight", {elements.extent()}, &elements));
   heads_ = heads;
 }
 

@@ -13,7 +13,7 @@ namespace strake {
 struct CacheRoom {
   int64_t capacity;
   CacheStorage storage;
-  Device device;
+  Place place;
 };
 
 // What the parts of a layer's cache hold.

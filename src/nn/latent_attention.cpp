@@ -54,7 +54,7 @@ struct LatentAttention::Heads {
     if (extent % unit != 0)
       fail(ErrorKind::kUnsupported, "{}: {} heads of {} elements are not whole units of {}",
            load.path("o_proj"), config.heads, config.value_width, unit);
-    const Dimension inputs(load.path("o_proj") + ", inputs", extent, unit);
+    const Dimension inputs = load.dimension(load.path("o_proj") + ", inputs", extent, unit);
     return {inputs, Partition::covering(load.divide(inputs), config.value_width)};
   }
 
@@ -112,7 +112,7 @@ LatentAttention::LatentAttention(LayerLoader& load, const LatentAttentionConfig&
 
 LayerCache LatentAttention::make_cache(const CacheRoom& room) const {
   const auto rows = [&](int64_t width) {
-    return CacheRows::make(room.storage, {1, room.capacity, width}, std::nullopt, room.device);
+    return CacheRows::make(room.storage, {1, room.capacity, width}, std::nullopt, room.place);
   };
   std::vector<std::pair<CachePart, CacheRows>> parts;
   parts.emplace_back(CachePart::kLatent, rows(config_.rank + config_.rope_width));
@@ -221,7 +221,7 @@ Tensor LatentAttention::absorbed(Context& context, const Queries& queries,
   int64_t begin = 0;
   for (const Piece& piece : pieces) {
     AttentionView view{latent_heads_, piece.rows.first_position, config_.scale};
-    if (piece.selected != nullptr) view.selected = piece.selected->data<int32_t>();
+    view.selected = piece.selected;
     const int64_t end = begin + piece.rows.count();
     mixed.push_back(context.backend.attention(latent_queries.slice(0, begin, end),
                                               piece.rows.cache[CachePart::kLatent], config_.rank,
@@ -246,7 +246,7 @@ Tensor LatentAttention::expanded(Context& context, const Queries& queries,
   const Tensor q = concatenate(query_parts, 2);
   const int64_t at_once =
       std::max<int64_t>(1, kExpandedAtOnce / (positions * (width + config_.value_width)));
-  Recycled<Tensor> mixed{Tensor::empty(q.dtype(), {sequence.count(), 0, config_.value_width})};
+  Recycled<Tensor> mixed{q.beside(q.dtype(), {sequence.count(), 0, config_.value_width})};
   for (int64_t head = 0; head < heads_; head += at_once) {
     const Range heads{head, std::min(head + at_once, heads_)};
     const Recycled<Tensor> copies(static_cast<size_t>(heads.size()), turned);

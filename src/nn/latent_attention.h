@@ -86,9 +86,8 @@ class LatentAttention {
   // What queries are projected from.
   Tensor residual(Context& context, const Tensor& x) const;
   // The keys that each sequence attends to, or nothing where those are all.
-  Recycled<std::optional<Tensor>> select(Context& context, const Tensor& x,
-                                            const Tensor& residual,
-                                            std::span<const SequenceRows> sequences) const;
+  Recycled<std::optional<Tensor>> select(Context& context, const Tensor& x, const Tensor& residual,
+                                         std::span<const SequenceRows> sequences) const;
   Queries queries(Context& context, const Tensor& residual,
                   std::span<const SequenceRows> sequences) const;
   void store_latents(Context& context, const Tensor& x,

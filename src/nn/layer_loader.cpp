@@ -47,7 +47,14 @@ void LayerLoader::loaded(LoadedModule module, const Weight& weight, int64_t byte
 }
 
 Weight LayerLoader::prepared(Weight weight) const {
-  return state_->hooks.prepare ? state_->hooks.prepare(std::move(weight)) : weight;
+  if (weight.shape()[-1] == 0) return weight;  // of a rank without inputs: nothing is ever computed
+  const SumTree tree = SumTree::whole(weight.shape()[-1]);
+  const int root[] = {0};
+  return prepared(std::move(weight), {tree, root});
+}
+
+Weight LayerLoader::prepared(Weight weight, const PartialSums& sums) const {
+  return state_->hooks.prepare ? state_->hooks.prepare(std::move(weight), sums) : weight;
 }
 
 Cut LayerLoader::cut(int axis, const Partition& partition) const {
@@ -59,6 +66,11 @@ std::optional<Tensor> LayerLoader::bias(std::string_view name, const Shape& shap
                                         const std::optional<Cut>& cut, Bias bias) {
   if (bias == Bias::kNone) return std::nullopt;
   return state_->source.tensor(path(name) + ".bias", shape, cut);
+}
+
+std::optional<Tensor> LayerLoader::added(const std::optional<Tensor>& bias) const {
+  if (!bias) return std::nullopt;
+  return placed(bias->to(DType::kF32));
 }
 
 Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const Partition& outputs,
@@ -73,13 +85,14 @@ Linear LayerLoader::all_to_sharded(std::string_view name, int64_t inputs, const 
           .sharding = Sharding::kAllToSharded,
           .partition = outputs},
          weight, offset);
-  return Linear::all_to_sharded(prepared(std::move(weight)), std::move(offset), outputs);
+  return Linear::all_to_sharded(prepared(std::move(weight)), added(offset), outputs);
 }
 
 Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& inputs, int64_t outputs,
                                    Bias bias) {
   const Shape shape{outputs, inputs.extent()};
   Partition partition = divide(inputs);
+  const Reduction reduction(inputs, partition);
   Weight weight = state_->source.weight(path(name), shape, cut(1, partition));
   auto offset = this->bias(name, {outputs}, std::nullopt, bias);
   loaded({.path = path(name),
@@ -88,17 +101,17 @@ Linear LayerLoader::sharded_to_all(std::string_view name, const Dimension& input
           .sharding = Sharding::kShardedToAll,
           .partition = partition,
           .axis = 1,
-          .sent = Reduction(inputs, partition).bytes_sent(rank(), outputs)},
+          .sent = reduction.bytes_sent(rank(), outputs)},
          weight, offset);
-  return Linear::sharded_to_all(prepared(std::move(weight)), std::move(offset), inputs,
-                                std::move(partition));
+  return Linear::sharded_to_all(prepared(std::move(weight), reduction.part(rank())), added(offset),
+                                inputs, std::move(partition));
 }
 
 Linear LayerLoader::whole(std::string_view name, const Shape& shape, Bias bias, ModuleKind kind) {
   Weight weight = state_->source.weight(path(name), shape, std::nullopt);
   auto offset = this->bias(name, {shape[0]}, std::nullopt, bias);
   loaded({.path = path(name), .kind = kind, .shape = shape}, weight, offset);
-  return Linear(prepared(std::move(weight)), std::move(offset));
+  return Linear(prepared(std::move(weight)), added(offset));
 }
 
 StackedLinear LayerLoader::stack(std::string_view name, const Shape& shape, const StackPart& part) {
@@ -112,10 +125,12 @@ StackedLinear LayerLoader::stack(std::string_view name, const Shape& shape, cons
           .partition = part.partition,
           .axis = part.axis,
           .read_share = part.read_share,
-          .sent = part.sent},
-         weight, offsets);
+          .sent = part.sent,
+          .bias = offsets ? Bias::kPresent : Bias::kNone},
+         weight, weight.nbytes() + (offsets ? offsets->nbytes() : 0));
   std::optional<Weight> bias;
   if (offsets) bias = prepared(*offsets);
+  if (part.sums) return {prepared(std::move(weight), *part.sums), std::move(bias)};
   return {prepared(std::move(weight)), std::move(bias)};
 }
 
@@ -185,19 +200,19 @@ Tensor LayerLoader::read(std::string_view name, const Shape& shape, const Partit
 }
 
 LayerNorm LayerLoader::layer_norm(std::string_view name, int64_t width, float eps) {
-  Tensor weight = tensor(std::string(name) + ".weight", {width});
-  return {std::move(weight), tensor(std::string(name) + ".bias", {width}), eps};
+  Tensor weight = placed(tensor(std::string(name) + ".weight", {width}));
+  return {std::move(weight), placed(tensor(std::string(name) + ".bias", {width})), eps};
 }
 
 RmsNorm LayerLoader::rms_norm(std::string_view name, int64_t width, float eps, NormWeight weight) {
   const std::string full = std::string(name) + ".weight";
-  if (weight == NormWeight::kFactor) return {tensor(full, {width}), eps};
+  if (weight == NormWeight::kFactor) return {placed(tensor(full, {width})), eps};
   const Tensor stored = floats(full, {width});
   if (stored.device().kind == DeviceKind::kMeta) return {stored, eps};
   Tensor factors = Tensor::empty(DType::kF32, {width});
   std::ranges::transform(stored.data<float>(), factors.mutable_data<float>().begin(),
                          [](float x) { return x + 1.0f; });
-  return {std::move(factors), eps};
+  return {placed(factors), eps};
 }
 
 }  // namespace strake

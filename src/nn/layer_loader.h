@@ -58,7 +58,8 @@ struct StackPart {
   const Partition& partition;
   Bias bias;  // of parts of the inputs: none
   double read_share = 1;
-  int64_t sent = 0;  // as in LoadedModule
+  int64_t sent = 0;                      // as in LoadedModule
+  std::optional<PartialSums> sums = {};  // that products compute, where ranks divide the inputs
 };
 
 // How a checkpoint stores the factors of a norm: as they are, or less 1.
@@ -70,8 +71,10 @@ enum class EmbeddingUse { kRow, kLogits, kBoth };
 
 // What is done beside reading. A plan does neither.
 struct LoadHooks {
-  std::function<Weight(Weight)> prepare = {};  // each weight, once read
-  std::function<void()> after_each = {};       // module loaded
+  // Each weight, once read, for products that compute these sums.
+  std::function<Weight(Weight, const PartialSums&)> prepare = {};
+  std::function<void()> after_each = {};  // module loaded
+  std::optional<Place> place = {};        // of tensors and caches; nothing: the source's
 };
 
 // Names layers by their path and reads this rank's part of each. A model's constructor is a list
@@ -88,6 +91,10 @@ class LayerLoader {
   int rank() const { return state_->rank; }
   const Shares& shares() const { return state_->division.shares; }
   ExpertDivision expert_division() const { return state_->division.experts; }
+  // A dimension whose sums ranks divide, by whole units of `unit` elements.
+  Dimension dimension(std::string name, int64_t extent, int64_t unit) const {
+    return Dimension(std::move(name), extent, unit).with_parts(state_->division.parts);
+  }
   Partition divide(const Dimension& dimension) const {
     return Partition::divide(dimension, shares());
   }
@@ -119,6 +126,10 @@ class LayerLoader {
   Tensor floats(std::string_view name, const Shape& shape, const Partition* rows = nullptr);
   // The weight as products read it fastest.
   Weight prepared(Weight weight) const;
+  Weight prepared(Weight weight, const PartialSums& sums) const;
+  // Where tensors are computed with, and the tensor there.
+  Place place() const { return state_->hooks.place.value_or(device()); }
+  Tensor placed(const Tensor& tensor) const { return tensor.at(place()); }
   // Tensors that older exporters wrote and nobody needs.
   void ignore(std::string_view name) { state_->source.ignore(path(name)); }
   void ignore_layers_from(int64_t layers) { state_->source.ignore_layers_from(layers); }
@@ -141,6 +152,8 @@ class LayerLoader {
   Tensor read(std::string_view name, const Shape& shape, const Partition* rows,
               std::optional<DType> kept);
   Cut cut(int axis, const Partition& partition) const;
+  // A bias as products' results have it.
+  std::optional<Tensor> added(const std::optional<Tensor>& bias) const;
   std::optional<Tensor> bias(std::string_view name, const Shape& shape,
                              const std::optional<Cut>& cut, Bias bias);
 

@@ -13,8 +13,8 @@ class GatedMlp {
   GatedMlp(LayerLoader load, int64_t hidden, int64_t width, Bias bias,
            Activation activation = Activation::kSilu)
       : GatedMlp(load,
-                 Dimension(load.path("down_proj") + ", inputs", width,
-                           load.input_unit("down_proj", width)),
+                 load.dimension(load.path("down_proj") + ", inputs", width,
+                                load.input_unit("down_proj", width)),
                  {hidden, bias, activation}) {}
 
   // x [rows, hidden] -> float32 [rows, hidden].

@@ -58,8 +58,7 @@ Tensor Reduction::finish_everywhere(Context& context, const Tensor& partial) con
   Recycled<int64_t> counts;
   for (const auto& nodes : nodes_)
     counts.push_back(static_cast<int64_t>(nodes.size() * sizeof(float)) * rows * columns);
-  Tensor pieces =
-      Tensor::empty(DType::kF32, {static_cast<int64_t>(all_nodes_.size()), rows, columns});
+  Tensor pieces = partial.beside(DType::kF32, {std::ssize(all_nodes_), rows, columns});
   context.group.all_gather(partial.bytes(), pieces.mutable_bytes(), counts);
   return context.backend.finish_sums(pieces, all());
 }
@@ -86,11 +85,10 @@ Tensor Reduction::finish_in_shares(Context& context, const Tensor& partial) cons
     share_counts.push_back(bytes_of(share(r)));
   }
   const Tensor send = concatenate(outgoing, 0);
-  Tensor pieces =
-      Tensor::empty(DType::kF32, {static_cast<int64_t>(all_nodes_.size()), share(rank)});
+  Tensor pieces = partial.beside(DType::kF32, {std::ssize(all_nodes_), share(rank)});
   context.group.all_to_all(send.bytes(), send_counts, pieces.mutable_bytes(), receive_counts);
   const Tensor finished = context.backend.finish_sums(pieces, all());
-  Tensor result = Tensor::empty(DType::kF32, {partial.shape()[1], partial.shape()[2]});
+  Tensor result = partial.beside(DType::kF32, {partial.shape()[1], partial.shape()[2]});
   context.group.all_gather(finished.bytes(), result.mutable_bytes(), share_counts);
   return result;
 }
@@ -105,19 +103,20 @@ Tensor gather_columns(Context& context, const Tensor& local, const Partition& co
     counts.push_back(rows * columns.size(rank) * width);
     sent += columns.size(rank);
   }
-  Tensor gathered = Tensor::empty(local.dtype(), {rows * sent});
+  Tensor gathered = local.beside(local.dtype(), {rows * sent});
   context.group.all_gather(local.bytes(), gathered.mutable_bytes(), counts);
   // Rank-major to row-major: each rank's row is cut into the ranges that it holds.
-  Tensor result = Tensor::empty(local.dtype(), {rows, columns.extent()});
-  const std::byte* from = gathered.bytes().data();
-  std::byte* const to = result.mutable_bytes().data();
+  Tensor result = local.beside(local.dtype(), {rows, columns.extent()});
+  int64_t begin = 0;
   for (int rank = 0; rank < columns.ranks(); ++rank) {
-    for (int64_t row = 0; row < rows; ++row) {
-      for (const Range range : columns[rank]) {
-        std::memcpy(to + (row * columns.extent() + range.begin) * width, from,
-                    static_cast<size_t>(range.size() * width));
-        from += range.size() * width;
-      }
+    const int64_t held = columns.size(rank);
+    const Tensor block = gathered.slice(0, begin, begin + rows * held).reshape({rows, held});
+    begin += rows * held;
+    int64_t column = 0;
+    for (const Range range : columns[rank]) {
+      result.assign(1, range.begin,
+                    range.size() == held ? block : block.slice(1, column, column + range.size()));
+      column += range.size();
     }
   }
   return result;

@@ -185,7 +185,7 @@ Router::Router(LayerLoader load, const RouterConfig& config)
 
 Routing Router::forward(Context& context, const Tensor& x) const {
   const auto correction = correction_ ? correction_->data<float>() : std::span<const float>();
-  return route(rule_, gate_.forward(context, x, DType::kF32), correction);
+  return route(rule_, context.on_host(gate_.forward(context, x, DType::kF32)), correction);
 }
 
 }  // namespace strake

@@ -77,14 +77,18 @@ void expect_count(size_t found, int64_t expected, std::string_view what) {
 }
 
 void check_selected(const Tensor& q, const AttentionView& view) {
-  const auto rows = static_cast<size_t>(q.shape()[0]);
-  if (view.selected.empty()) return;
-  expect(rows > 0 && view.selected.size() % rows == 0 && !view.window, "attention",
-         "as many selected positions for each of {} rows, and no window expected, found {}", rows,
-         view.selected.size());
-  const size_t count = view.selected.size() / rows;
+  if (view.selected == nullptr) return;
+  const Shape& shape = view.selected->shape();
+  expect(view.selected->dtype() == DType::kI32 && shape.rank() == 2 && shape[0] == q.shape()[0] &&
+             shape[1] > 0 && !view.window,
+         "attention", "selected positions [{}, k], and no window expected, found {}", q.shape()[0],
+         shape.to_string());
+  if (view.selected->device() != Device::cpu()) return;  // a kernel's own, not a caller's
+  const auto rows = static_cast<size_t>(shape[0]);
+  const auto count = static_cast<size_t>(shape[1]);
+  const auto all = view.selected->data<int32_t>();
   for (size_t row = 0; row < rows; ++row) {
-    const auto selected = view.selected.subspan(row * count, count);
+    const auto selected = all.subspan(row * count, count);
     const auto end = std::find(selected.begin(), selected.end(), -1);
     const bool ascends = std::adjacent_find(selected.begin(), end, std::greater_equal()) == end;
     expect(end != selected.begin() && ascends && selected.front() >= 0 &&
@@ -149,7 +153,19 @@ void check_product(std::string_view op, const Tensor& x, const Weight& w, int we
 
 }  // namespace
 
-Weight Backend::prepare(Weight w) { return do_prepare(std::move(w)); }
+Weight Backend::prepare(Weight w, const PartialSums& sums) {
+  int64_t inputs = 0;
+  for (const int node : sums.nodes) inputs += sums.tree.node(node).end - sums.tree.node(node).begin;
+  expect(inputs == w.shape()[-1], "prepare", "sums of {} inputs expected, found {}", w.shape()[-1],
+         inputs);
+  return do_prepare(std::move(w), sums);
+}
+
+Weight Backend::prepare(Weight w) {
+  const SumTree tree = SumTree::whole(w.shape()[-1]);
+  const int root[] = {0};
+  return prepare(std::move(w), {tree, root});
+}
 
 Tensor Backend::matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
   check_product("matmul", x, w, 2, sums);
@@ -192,10 +208,10 @@ Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixt
 }
 
 Tensor Backend::transpose(const Weight& w, int64_t first, int64_t count) {
-  expect(w.shape().rank() == 3, "transpose", "a weight with 3 axes", w.shape().to_string());
+  expect(w.shape().rank() == 3, "transpose", "a weight with 3 axes expected, found {}", w.shape());
   const int64_t matrices = w.shape()[0];
   expect(first >= 0 && count >= 0 && first <= matrices && count <= matrices - first, "transpose",
-         fmt::format("some of {} matrices", matrices), fmt::format("{} from {} on", count, first));
+         "some of {} matrices expected, found {} from {} on", matrices, count, first);
   return do_transpose(w, first, count);
 }
 
@@ -337,10 +353,14 @@ struct BackendEntry {
   std::string_view name;
   std::unique_ptr<Backend> (*make)(const BackendOptions&);
   std::vector<std::string_view> (*paths)();
+  int (*most_parts)();
 };
 
 constexpr BackendEntry kBackends[] = {
-    {"cpu", make_cpu_backend, cpu_paths},
+    {"cpu", make_cpu_backend, cpu_paths, cpu_parts},
+#ifdef STRAKE_HAS_CUDA
+    {"cuda", make_cuda_backend, cuda_paths, cuda_parts},
+#endif
 };
 
 const BackendEntry& find_backend(std::string_view device) {
@@ -358,6 +378,8 @@ const BackendEntry& find_backend(std::string_view device) {
 std::vector<std::string_view> backend_paths(std::string_view device) {
   return find_backend(device).paths();
 }
+
+int most_parts(std::string_view device) { return find_backend(device).most_parts(); }
 
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
   return find_backend(device).make(options);

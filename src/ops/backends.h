@@ -9,5 +9,10 @@ namespace strake {
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
 std::vector<std::string_view> cpu_paths();
+int cpu_parts();
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
+std::vector<std::string_view> cuda_paths();
+int cuda_parts();
 
 }  // namespace strake

@@ -9,16 +9,17 @@
 namespace strake {
 namespace {
 
-QuantizedMatrix make_quantized(const CacheStorage& storage, const Shape& shape, Device device) {
+QuantizedMatrix make_quantized(const CacheStorage& storage, const Shape& shape,
+                               const Place& place) {
   const Format format = *storage.format;
   if (shape[2] % format.group_size() != 0)
     fail(ErrorKind::kUsage, "a cache in {}: rows of {} elements are not whole groups",
          format.to_string(), shape[2]);
   const Shape groups = shape.with(2, shape[2] / format.group_size());
   const DType scale = format.has_biases() ? storage.dtype : DType::kU8;
-  QuantizedParts parts{Tensor::empty(DType::kU32, shape.with(2, format.words(shape[2])), device),
-                       Tensor::empty(scale, groups, device)};
-  if (format.has_biases()) parts.biases = Tensor::empty(scale, groups, device);
+  QuantizedParts parts{Tensor::empty(DType::kU32, shape.with(2, format.words(shape[2])), place),
+                       Tensor::empty(scale, groups, place)};
+  if (format.has_biases()) parts.biases = Tensor::empty(scale, groups, place);
   return QuantizedMatrix::make("cache", format, std::move(parts));
 }
 
@@ -34,7 +35,7 @@ CacheRows::CacheRows(Weight rows, DType dtype, std::optional<int64_t> window)
 CacheRows::CacheRows(Tensor dense) : CacheRows(Weight(dense), dense.dtype(), std::nullopt) {}
 
 CacheRows CacheRows::make(const CacheStorage& storage, const Shape& shape,
-                          std::optional<int64_t> window, Device device) {
+                          std::optional<int64_t> window, const Place& place) {
   Shape kept = shape;
   if (window) {
     const int64_t ring = (*window + kRingUnit - 1) / kRingUnit * kRingUnit + kRingUnit;
@@ -43,8 +44,8 @@ CacheRows CacheRows::make(const CacheStorage& storage, const Shape& shape,
     else
       window.reset();
   }
-  if (!storage.format) return {Tensor::empty(storage.dtype, kept, device), storage.dtype, window};
-  return {make_quantized(storage, kept, device), storage.dtype, window};
+  if (!storage.format) return {Tensor::empty(storage.dtype, kept, place), storage.dtype, window};
+  return {make_quantized(storage, kept, place), storage.dtype, window};
 }
 
 Tensor CacheRows::first_rows(int64_t count) const {

@@ -25,24 +25,44 @@ Dimension Dimension::with_preferred_unit(int64_t unit) const {
 }
 
 int64_t Dimension::unit_for(int ranks) const {
-  return extent() / preferred_unit_ >= ranks ? preferred_unit_ : unit_;
+  return extent() / preferred_unit_ >= std::max(ranks, parts_) ? preferred_unit_ : unit_;
+}
+
+Dimension Dimension::with_parts(int parts) const {
+  Dimension result = *this;
+  result.parts_ = parts;
+  return result;
+}
+
+std::vector<int64_t> Dimension::unit_cuts(Range segment, int runs) const {
+  const int64_t unit = unit_for(runs);
+  const int64_t units = segment.size() / unit;
+  std::vector<int64_t> cuts;
+  for (int64_t run = 0; run <= runs; ++run)
+    cuts.push_back(segment.begin +
+                   unit * (units / runs * run + std::min<int64_t>(run, units % runs)));
+  return cuts;
 }
 
 std::vector<int64_t> Dimension::equal_cuts(Range segment, int ranks) const {
-  const int64_t unit = unit_for(ranks);
-  const int64_t units = segment.size() / unit;
+  if (parts_ == 0) return unit_cuts(segment, ranks);
+  std::vector<int64_t> parts = unit_cuts(segment, parts_);
+  parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+  const int64_t count = std::ssize(parts) - 1;
   std::vector<int64_t> cuts;
   for (int64_t rank = 0; rank <= ranks; ++rank)
-    cuts.push_back(segment.begin +
-                   unit * (units / ranks * rank + std::min<int64_t>(rank, units % ranks)));
+    cuts.push_back(
+        parts[static_cast<size_t>(count / ranks * rank + std::min<int64_t>(rank, count % ranks))]);
   return cuts;
 }
 
 std::vector<int64_t> Dimension::canonical_cuts() const {
   std::set<int64_t> cuts;
+  const int fewest = parts_ == 0 ? 1 : parts_;
+  const int most = parts_ == 0 ? kMaxRanks : parts_;
   for (size_t i = 0; i + 1 < bounds_.size(); ++i)
-    for (int ranks = 1; ranks <= kMaxRanks; ++ranks)
-      for (const int64_t cut : equal_cuts({bounds_[i], bounds_[i + 1]}, ranks)) cuts.insert(cut);
+    for (int runs = fewest; runs <= most; ++runs)
+      for (const int64_t cut : unit_cuts({bounds_[i], bounds_[i + 1]}, runs)) cuts.insert(cut);
   return {cuts.begin(), cuts.end()};
 }
 

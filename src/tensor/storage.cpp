@@ -2,12 +2,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <new>
 
 #include "base/fail.h"
 #include "base/recycled.h"
+#include "strake/tensor/memory.h"
 
 namespace strake {
 namespace {
@@ -16,11 +18,12 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
 
-// Stands right before the bytes.
+// Stands right before the bytes, unless these are a device's.
 struct alignas(64) Storage::Block {
   std::atomic<int64_t> owners = 1;
-  void* taken;   // what the block lies in
+  void* taken;   // what the block lies in, or the device's bytes
   size_t bytes;  // of that
+  std::shared_ptr<Memory> memory = nullptr;
 
   std::byte* data() { return reinterpret_cast<std::byte*>(this + 1); }
 
@@ -60,6 +63,28 @@ Storage Storage::allocate(int64_t bytes) {
   return storage;
 }
 
+Storage Storage::allocate(std::shared_ptr<Memory> memory, int64_t bytes) {
+  if (memory == nullptr) return allocate(bytes);
+  Storage storage;
+  bytes = std::max<int64_t>(bytes, 1);  // even no bytes are somewhere
+  std::byte* const data = memory->take(bytes);
+  storage.block_ = Block::take(0);
+  if (storage.block_ == nullptr) {
+    memory->give(data, bytes);
+    fail(ErrorKind::kSystem, "out of memory: a tensor's counter");
+  }
+  storage.block_->taken = data;
+  storage.block_->bytes = static_cast<size_t>(bytes);
+  storage.block_->memory = std::move(memory);
+  storage.data_ = data;
+  return storage;
+}
+
+const std::shared_ptr<Memory>& Storage::memory() const {
+  static const std::shared_ptr<Memory> kHost;
+  return block_ == nullptr ? kHost : block_->memory;
+}
+
 Storage Storage::from(int64_t offset) const {
   Storage storage = *this;
   if (data_ != nullptr) storage.data_ += offset;
@@ -70,10 +95,16 @@ void Storage::retain() const noexcept { block_->owners.fetch_add(1, std::memory_
 
 void Storage::release() const noexcept {
   if (block_->owners.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (block_->is_mapped())
+  if (block_->memory != nullptr) {
+    block_->memory->give(static_cast<std::byte*>(block_->taken),
+                         static_cast<int64_t>(block_->bytes));
+    block_->~Block();
+    give_block(block_, sizeof(Block));
+  } else if (block_->is_mapped()) {
     ::munmap(block_->taken, block_->bytes);
-  else
+  } else {
     give_block(block_->taken, block_->bytes);
+  }
 }
 
 }  // namespace strake

@@ -71,10 +71,10 @@ void expect_nothing(int ranks, const SessionOptions& options,
 TEST(Allocations, AreSeen) {
   start_counting();
   void* const block = ::operator new(256);
-  void* const aligned = ::operator new(256, std::align_val_t{64});
+  void* const aligned = ::operator new (256, std::align_val_t{64});
   EXPECT_EQ(stop_counting(), 2);
   ::operator delete(block);
-  ::operator delete(aligned, std::align_val_t{64});
+  ::operator delete (aligned, std::align_val_t{64});
 }
 
 class AllocationsOf : public testing::TestWithParam<std::string> {

@@ -96,9 +96,9 @@ void expect_held(const std::filesystem::path& model) {
       EXPECT_EQ(held.weights - tables, planned.weights);
       EXPECT_EQ(held.cache, planned.cache);
       int64_t filled_up = 0;
-      const LoadHooks hooks{.prepare = [&](Weight weight) {
+      const LoadHooks hooks{.prepare = [&](Weight weight, const PartialSums& sums) {
         filled_up -= weight.nbytes();
-        Weight prepared = backend->prepare(std::move(weight));
+        Weight prepared = backend->prepare(std::move(weight), sums);
         filled_up += prepared.nbytes();
         return prepared;
       }};

@@ -85,7 +85,9 @@ TEST(Shapes, AreCutByExperts) {
   const ModelConfig qwen = shape_config("qwen3-30b-a3b", cut, std::nullopt);
   EXPECT_EQ(qwen.integer("num_experts"), 16);
   for (const LoadedModule& module : modules_of(qwen))
-    if (module.path.ends_with("switch_mlp.down_proj")) EXPECT_EQ(module.shape[0], 16);
+    if (module.path.ends_with("switch_mlp.down_proj")) {
+      EXPECT_EQ(module.shape[0], 16);
+    }
   for (const int64_t experts : {7, 257})
     expect_error(ErrorKind::kUsage, "--routed-experts: 8 to 256 expected for glm-5",
                  [&] { shape_config("glm-5", {.experts = experts}, std::nullopt); });

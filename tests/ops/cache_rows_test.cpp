@@ -156,10 +156,12 @@ TEST_F(Caches, SelectedPositionsAreAsIfTheyWereAll) {
     for (const int64_t count : {1, 5}) {
       const int64_t first = kPositions - count;
       const Tensor q = rows(3, count, 70, kWidth);
-      const auto selected = every(step, first, count);
+      const auto positions = every(step, first, count);
+      const Tensor selected =
+          Tensor::from<int32_t>(positions, {count, std::ssize(positions) / count});
       const Tensor y = backend_->attention(
           q, keys, values,
-          {.heads = heads, .first_position = first, .scale = 0.2f, .selected = selected});
+          {.heads = heads, .first_position = first, .scale = 0.2f, .selected = &selected});
       for (int64_t row = 0; row < count; ++row) {
         const int64_t seen = (first + row) / step + 1;
         std::vector<Tensor> key_rows, value_rows;
@@ -238,16 +240,17 @@ TEST_F(Caches, RefuseWhatTheyCannotSee) {
   view = {kHeads, 10, 1.0f};
   view.row_scales = two;
   refused("1 scales of rows expected, found 2", keys, view);
-  for (const std::vector<int32_t>& selected :
+  for (const std::vector<int32_t>& positions :
        std::vector<std::vector<int32_t>>{{-1}, {3, 3}, {4, 3}, {11}, {2, -1, 3}, {-2}, {-1, 4}}) {
     view = {kHeads, 10, 1.0f};
-    view.selected = selected;
+    const Tensor selected = Tensor::from<int32_t>(positions, {1, std::ssize(positions)});
+    view.selected = &selected;
     refused("selected positions that ascend up to the row's own, then -1 expected", keys, view);
   }
   view = {kHeads, 10, 1.0f, 3};
-  const std::vector<int32_t> one{1};
-  view.selected = one;
-  refused("as many selected positions for each of 1 rows, and no window expected", keys, view);
+  const Tensor one = Tensor::zeros(DType::kI32, {1, 1});
+  view.selected = &one;
+  refused("selected positions [1, k], and no window expected", keys, view);
   const CacheRows ring = CacheRows::make(DType::kF32, {2, 5000, 16}, 300, Device::cpu());
   refused("a window and rows that fit a ring of 768 expected", ring, {kHeads, 10, 1.0f});
   refused("a window and rows that fit a ring of 768 expected", ring, {kHeads, 10, 1.0f, 769});

@@ -36,7 +36,9 @@ TEST(Transpose, HasTheVeryValues) {
           for (const Weight* each : {&w, &prepared}) {
             const Tensor found = backend->transpose(*each, first, count);
             EXPECT_TRUE(same_bits(found.to(DType::kF32), expected)) << count << " from " << first;
-            if (!kind.format) EXPECT_EQ(found.dtype(), kind.dtype);
+            if (!kind.format) {
+              EXPECT_EQ(found.dtype(), kind.dtype);
+            }
           }
         }
       }

@@ -42,6 +42,23 @@ void expect_division(const Partition& partition, const std::vector<int64_t>& cut
   ASSERT_EQ(end, partition.extent());
 }
 
+// A backend whose sums are few and long: ranks hold whole parts.
+TEST(Partition, CutsBetweenPartsAlone) {
+  for (const int64_t units : {1, 5, 16, 43, 344}) {
+    const auto dimension = Dimension("width", units * 32, 32).with_parts(16);
+    const auto cuts = dimension.canonical_cuts();
+    ASSERT_EQ(std::ssize(cuts), std::min<int64_t>(units, 16) + 1);
+    for (int ranks = 1; ranks <= kMaxRanks; ++ranks) {
+      SCOPED_TRACE(testing::Message() << units << " units, " << ranks);
+      const Partition partition = Partition::divide(dimension, Shares::equal(ranks));
+      ASSERT_NO_FATAL_FAILURE(expect_division(partition, cuts));
+    }
+  }
+  // The first ranks get the parts left over: parts are of 22 or 21 units.
+  EXPECT_THAT(sizes(Partition::divide(Dimension("width", 344, 1).with_parts(16), Shares::equal(3))),
+              ElementsAre(6 * 22, 2 * 22 + 3 * 21, 5 * 21));
+}
+
 TEST(Partition, DividesEveryExtentOverEveryRankCount) {
   for (const int64_t unit : {1, 2, 3, 32, 64, 80}) {
     for (int64_t units = 1; units <= 100; ++units) {

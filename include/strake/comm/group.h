@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -43,6 +44,10 @@ class Group {
   // the ranks whose step number or fingerprint differs from rank 0's. `fingerprint` is a hash of
   // what the step is about to do (tokens, positions, plan).
   virtual void check_step(uint64_t fingerprint);
+
+  // Returns when `done` is true: what collectives have left to a device. Throws
+  // Error(kCommunication) where that cannot be because of another rank.
+  virtual void await(const std::function<bool()>& done);
 
   // Ends the run on every rank because this one failed: the others' pending and later collectives
   // throw (threads) or their processes are ended (MPI) with a message that names this rank and

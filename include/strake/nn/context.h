@@ -24,8 +24,13 @@ struct Context {
   DType activations;
   Trace* trace = nullptr;
 
+  // The tensor's values, once they are computed.
+  Tensor on_host(const Tensor& x) const {
+    return x.on_host([this](const std::function<bool()>& done) { group.await(done); });
+  }
+
   void record(std::string_view name, const Tensor& value) const {
-    if (trace != nullptr) trace->record(name, value);
+    if (trace != nullptr) trace->record(name, on_host(value));
   }
 };
 

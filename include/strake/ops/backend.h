@@ -60,9 +60,9 @@ struct AttentionView {
   std::optional<int64_t> window = {};
   // [heads]: a score more in each softmax, which takes its share and adds no value; or none.
   std::span<const float> sinks = {};
-  // [M, k]: the positions that each query sees, ascending, then -1 where there are fewer than k;
-  // or all.
-  std::span<const int32_t> selected = {};
+  // int32 [M, k]: the positions that each query sees, ascending, then -1 where there are fewer than
+  // k; or all.
+  const Tensor* selected = nullptr;
   // [M]: a factor more on each query's scores; or none.
   std::span<const float> row_scales = {};
 };
@@ -96,14 +96,23 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string_view name() const = 0;
-  virtual Device device() const = 0;
+  // Where it computes. Tensors that it is given are there, but for small tables that belong to a
+  // layer (RopeTable::frequencies) and what is passed as spans, which are the host's.
+  virtual Place place() const = 0;
+  Device device() const { return place().device; }
   virtual int threads() const = 0;
   // The instruction path of its kernels, one of backend_paths(). Bits are equal within a path.
   virtual std::string_view path() const = 0;
 
-  // The weight in the layout that this backend's kernels read, its values unchanged: for weights
-  // that multiply more than once. Such a weight serves backends of this device and path alone, and
-  // cannot be sliced. Other weights are laid out anew in each product, with the same result.
+  // Bytes that are free where it computes, if that is not the host.
+  virtual std::optional<int64_t> free_memory() const { return std::nullopt; }
+
+  // The host's weight in the place and layout that this backend's kernels read, its values
+  // unchanged: for weights that multiply more than once. It serves products that compute these sums
+  // on backends of this device and path alone, and cannot be sliced. On the CPU other weights are
+  // laid out anew in each product, with the same result; other devices take prepared ones alone.
+  Weight prepare(Weight w, const PartialSums& sums);
+  // For products whose contraction axis is not divided.
   Weight prepare(Weight w);
 
   // x [M, K] floating, w [N, K] -> float32 [nodes, M, N]: each node's sum of x[m, k] * w[n, k].
@@ -160,7 +169,7 @@ class Backend {
   Tensor scale(const Tensor& x, float factor);
 
  private:
-  virtual Weight do_prepare(Weight w) = 0;
+  virtual Weight do_prepare(Weight w, const PartialSums& sums) = 0;
   virtual Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) = 0;
   virtual Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                   const PartialSums& sums) = 0;
@@ -188,14 +197,19 @@ class Backend {
 struct BackendOptions {
   int threads = 1;
   std::string path = {};  // empty: the first of backend_paths()
+  int index = 0;          // of the GPU, among the host's
 };
 
 // The instruction paths of a device that this machine can run, the fastest first. Throws
 // Error(kUnsupported) that lists the backends built in.
 std::vector<std::string_view> backend_paths(std::string_view device);
 
-// By device name ("cpu"). Throws Error(kUnsupported) that lists the backends built in, or the
-// paths that this machine can run.
+// Of a contraction axis that ranks divide, the most parts whose sums a device's kernels combine
+// (Dimension::with_parts); 0: any number.
+int most_parts(std::string_view device);
+
+// By device name ("cpu", "cuda"). Throws Error(kUnsupported) that lists the backends built in, or
+// the paths that this machine can run.
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options);
 
 }  // namespace strake

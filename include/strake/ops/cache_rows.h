@@ -30,7 +30,7 @@ class CacheRows {
   // kRingUnit positions are stored before the first of them is attended to. Throws Error(kUsage)
   // for a width that is not whole groups of the format.
   static CacheRows make(const CacheStorage& storage, const Shape& shape,
-                        std::optional<int64_t> window, Device device);
+                        std::optional<int64_t> window, const Place& place);
 
   const Shape& shape() const { return rows_.shape(); }
   DType dtype() const { return dtype_; }  // what rows are stored from and read as

@@ -33,25 +33,33 @@ class Dimension {
   // of one key-value head). `unit` must be a multiple of the small unit and divide the extent.
   Dimension with_preferred_unit(int64_t unit) const;
 
+  // Divisions cut between so many equal parts alone, or as many as there are units: for backends
+  // whose kernels want few and long sums.
+  Dimension with_parts(int parts) const;
+
   const std::string& name() const { return name_; }
   int64_t extent() const { return bounds_.back(); }
   int64_t unit() const { return unit_; }
   // The unit that a division over so many ranks keeps whole.
   int64_t unit_for(int ranks) const;
 
-  // Every boundary that a division over 1 to 16 equal ranks makes, 0 and the extent included:
-  // they depend on the model alone. All divisions, weighted ones too, cut here and nowhere else.
+  // Every boundary that a division over 1 to 16 equal ranks makes, or those of the parts; 0 and
+  // the extent included: they depend on the model alone. All divisions, weighted ones too, cut here
+  // and nowhere else.
   std::vector<int64_t> canonical_cuts() const;
 
  private:
   friend class Partition;
-  // Cuts of segment [begin, end) for equal ranks: the first ranks get the units left over.
+  // Cuts of segment [begin, end) into so many runs of units: the first get those left over.
+  std::vector<int64_t> unit_cuts(Range segment, int runs) const;
+  // The same for equal ranks, between parts where there are some.
   std::vector<int64_t> equal_cuts(Range segment, int ranks) const;
   std::vector<int64_t> weighted_cuts(Range segment, const Shares& shares) const;
 
   std::string name_;
   int64_t unit_;
   int64_t preferred_unit_;
+  int parts_ = 0;                // 0: none
   std::vector<int64_t> bounds_;  // of the segments: 0, ..., extent
 };
 

@@ -111,10 +111,11 @@ class AttentionCall {
     int64_t begin;
     int64_t end;
   };
-  bool selects() const { return !view_.selected.empty(); }
+  bool selects() const { return view_.selected != nullptr; }
   std::span<const int32_t> selected(int64_t token) const {
-    const size_t count = view_.selected.size() / static_cast<size_t>(tokens_);
-    const auto all = view_.selected.subspan(static_cast<size_t>(token) * count, count);
+    const auto count = static_cast<size_t>(view_.selected->shape()[1]);
+    const auto all =
+        view_.selected->data<int32_t>().subspan(static_cast<size_t>(token) * count, count);
     return all.first(static_cast<size_t>(std::find(all.begin(), all.end(), -1) - all.begin()));
   }
   Span positions(int64_t token) const {

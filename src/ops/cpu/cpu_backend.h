@@ -20,12 +20,12 @@ class CpuBackend final : public Backend {
       : pool_(options.threads), path_(find_path(options.path)), scratch_(options.threads) {}
 
   std::string_view name() const override { return "cpu"; }
-  Device device() const override { return Device::cpu(); }
+  Place place() const override { return Device::cpu(); }
   int threads() const override { return pool_.size(); }
   std::string_view path() const override { return name_of(path_); }
 
  private:
-  Weight do_prepare(Weight w) override;
+  Weight do_prepare(Weight w, const PartialSums& sums) override;
   Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;

@@ -50,7 +50,7 @@ void multiply_all(ThreadPool& pool, Scratch& memory, const Products& all) {
   });
 }
 
-Weight CpuBackend::do_prepare(Weight w) {
+Weight CpuBackend::do_prepare(Weight w, const PartialSums& /*sums*/) {
   if (w.prepared() != nullptr) return w;
   return std::shared_ptr<const PreparedWeight>(std::make_shared<PackedWeight>(w, pool_));
 }
