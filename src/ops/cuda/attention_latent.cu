@@ -1,0 +1,255 @@
+// Attention to latent vectors: 576 elements as keys, the first 512 of them as values, one cached
+// head that all query heads read (DeepSeek-V2, arXiv:2405.04434).
+//
+// A block has 64 query heads of one token and goes through positions 64 at a time. Its eight warps
+// are two halves of the heads times four quarters: of the positions for the scores, of the values
+// for the sums. Weights pass from one to the other through shared memory.
+#include "ops/cuda/attention_call.h"
+#include "ops/cuda/launch.h"
+#include "ops/cuda/ptx.h"
+
+namespace strake::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kHeads = 64;
+constexpr int kKeys = 64;  // positions of a tile
+constexpr int kWidth = 576;
+constexpr int kValueWidth = 512;
+constexpr int kUnits = kWidth / 8;  // of 16 bytes
+constexpr int kQuarters = 4;
+constexpr int kWeightRow = kKeys + 8;  // elements: rows begin in different banks
+constexpr int kColumns = kValueWidth / kQuarters / 8;
+constexpr size_t kShared = (kHeads * kWidth + 2 * kKeys * kWidth + kHeads * kWeightRow) * 2;
+
+// Where a unit of a row stands, in elements: eight rows of one unit are in different banks.
+__host__ __device__ constexpr int unit_at(int row, int unit) {
+  return row * kWidth + (unit ^ (row % 8)) * 8;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const AttentionCall call) {
+  __shared__ float rows_of_quarters[kQuarters][kHeads];
+  let_successor_start();
+  T* const queries = reinterpret_cast<T*>(dynamic_shared());
+  T* const tiles = queries + kHeads * kWidth;
+  T* const weights = tiles + 2 * kKeys * kWidth;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int warp_row = warp % 2 * 32, quarter = warp / 2;
+  const int token_row = blockIdx.z;
+  const int sequence = token_row / call.tokens, token = token_row % call.tokens;
+  const int first_head = blockIdx.y * kHeads;
+  const Seen seen = seen_by(call, sequence, token);
+  const int length = chunk_length(call.growing_chunks, seen.end);
+  const int chunk = blockIdx.x;
+  const int begin = call.partials == nullptr ? 0 : chunk * length;
+  const int end = call.partials == nullptr ? seen.end : min(seen.end, begin + length);
+  if (begin >= end) return;
+  const int* const selected =
+      call.selected_count == 0 ? nullptr : call.selected + int64_t{token_row} * call.selected_count;
+  const T* const cached = static_cast<const T*>(call.caches[sequence].keys.elements);
+  const auto position_of = [&](int place) {
+    return place >= end ? -1 : selected == nullptr ? place : selected[place];
+  };
+  const auto copy = [&](int first) {
+    T* const to = tiles + first / kKeys % 2 * kKeys * kWidth;
+#pragma unroll 6
+    for (int i = threadIdx.x; i < kKeys * kUnits; i += kThreads) {
+      const int row = i / kUnits, unit = i % kUnits;
+      const int position = position_of(first + row);
+      copy_async(to + unit_at(row, unit), cached + int64_t{max(position, 0)} * kWidth + unit * 8,
+                 position < 0 ? 0 : 16);
+    }
+    commit_copies();
+  };
+
+  for (int i = threadIdx.x; i < kHeads * kUnits; i += kThreads) {
+    const int row = i / kUnits, unit = i % kUnits;
+    const int head = min(first_head + row, call.heads - 1);
+    copy_async(queries + unit_at(row, unit),
+               static_cast<const T*>(call.q) + (int64_t{token_row} * call.heads + head) * kWidth +
+                   unit * 8,
+               first_head + row < call.heads ? 16 : 0);
+  }
+  copy(begin);
+
+  const float scale = score_scale(call, sequence, token);
+  float largest[2][2] = {{kLowest, kLowest}, {kLowest, kLowest}}, total[2][2] = {};
+  float mixed[2][kColumns][4] = {};
+  for (int first = begin; first < end; first += kKeys) {
+    wait_for_copies<0>();
+    __syncthreads();
+    if (first + kKeys < end) copy(first + kKeys);
+    const T* const tile = tiles + first / kKeys % 2 * kKeys * kWidth;
+
+    float scores[2][2][4] = {};
+    const int key_row = quarter * 16 + lane % 8 + lane / 16 * 8;
+#pragma unroll 4
+    for (int k = 0; k < kWidth / 16; ++k) {
+      uint32_t a[2][4], b[4];
+#pragma unroll
+      for (int f = 0; f < 2; ++f)
+        ldmatrix(a[f], queries + unit_at(warp_row + 16 * f + lane % 16, 2 * k + lane / 16));
+      ldmatrix(b, tile + unit_at(key_row, 2 * k + lane / 8 % 2));
+#pragma unroll
+      for (int f = 0; f < 2; ++f) {
+        mma<T>(scores[f][0], a[f], b[0], b[1]);
+        mma<T>(scores[f][1], a[f], b[2], b[3]);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int place = first + quarter * 16 + i / 2 * 8 + lane % 4 * 2 + i % 2;
+      const bool there = position_of(place) >= 0;
+#pragma unroll
+      for (int f = 0; f < 2; ++f)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          float& score = scores[f][i / 2][2 * half + i % 2];
+          score = there ? score * scale : -INFINITY;
+        }
+    }
+#pragma unroll
+    for (int f = 0; f < 2; ++f)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float(&low)[4] = scores[f][0];
+        const float(&high)[4] = scores[f][1];
+        float most = fmaxf(fmaxf(low[2 * half], low[2 * half + 1]),
+                           fmaxf(high[2 * half], high[2 * half + 1]));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        if (lane % 4 == 0)
+          rows_of_quarters[quarter][warp_row + 16 * f + 8 * half + lane / 4] = most;
+      }
+    __syncthreads();
+#pragma unroll
+    for (int f = 0; f < 2; ++f)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = warp_row + 16 * f + 8 * half + lane / 4;
+        float most = largest[f][half];
+#pragma unroll
+        for (int q = 0; q < kQuarters; ++q) most = fmaxf(most, rows_of_quarters[q][row]);
+        const float factor = exp2_fast(largest[f][half] - most);
+        largest[f][half] = most;
+        total[f][half] *= factor;
+#pragma unroll
+        for (int n = 0; n < 2; ++n) {
+          const float x = exp2_fast(scores[f][n][2 * half] - most);
+          const float y = exp2_fast(scores[f][n][2 * half + 1] - most);
+          total[f][half] += x + y;
+          *reinterpret_cast<uint32_t*>(weights + row * kWeightRow + quarter * 16 + n * 8 +
+                                       lane % 4 * 2) = pack<T>(x, y);
+        }
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          mixed[f][c][2 * half] *= factor;
+          mixed[f][c][2 * half + 1] *= factor;
+        }
+      }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < kKeys / 16; ++k) {
+      uint32_t a[2][4];
+#pragma unroll
+      for (int f = 0; f < 2; ++f)
+        ldmatrix(a[f],
+                 weights + (warp_row + 16 * f + lane % 16) * kWeightRow + k * 16 + lane / 16 * 8);
+#pragma unroll
+      for (int c = 0; c < kColumns; c += 2) {
+        uint32_t b[4];
+        ldmatrix_transposed(b,
+                            tile + unit_at(k * 16 + lane % 16, quarter * kColumns + c + lane / 16));
+#pragma unroll
+        for (int f = 0; f < 2; ++f) {
+          mma<T>(mixed[f][c], a[f], b[0], b[1]);
+          mma<T>(mixed[f][c + 1], a[f], b[2], b[3]);
+        }
+      }
+    }
+  }
+
+#pragma unroll
+  for (int f = 0; f < 2; ++f)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float sum = total[f][half];
+      sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+      // All have read the largest scores before the last weights were ready.
+      if (lane % 4 == 0) rows_of_quarters[quarter][warp_row + 16 * f + 8 * half + lane / 4] = sum;
+    }
+  __syncthreads();
+#pragma unroll
+  for (int f = 0; f < 2; ++f)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = warp_row + 16 * f + 8 * half + lane / 4;
+      const int head = first_head + row;
+      if (head >= call.heads) continue;
+      float sum = 0;
+#pragma unroll
+      for (int q = 0; q < kQuarters; ++q) sum += rows_of_quarters[q][row];
+      const int64_t result = int64_t{token_row} * call.heads + head;
+      const int column = quarter * (kValueWidth / kQuarters) + lane % 4 * 2;
+      if (call.partials != nullptr) {
+        const int64_t at = result * call.chunks + chunk;
+        if (quarter == 0 && lane % 4 == 0) call.partials[at] = {largest[f][half], sum};
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c)
+          *reinterpret_cast<float2*>(call.mixed + at * kValueWidth + column + c * 8) =
+              float2{mixed[f][c][2 * half], mixed[f][c][2 * half + 1]};
+        continue;
+      }
+      float factor = 1;
+      if (call.sinks != nullptr) {
+        const float sink = call.sinks[head] * kLog2E, most = fmaxf(sink, largest[f][half]);
+        factor = exp2_fast(largest[f][half] - most);
+        sum = sum * factor + exp2_fast(sink - most);
+      }
+      factor /= sum;
+      T* const out = static_cast<T*>(call.out) + result * kValueWidth + column;
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c)
+        *reinterpret_cast<uint32_t*>(out + c * 8) =
+            pack<T>(mixed[f][c][2 * half] * factor, mixed[f][c][2 * half + 1] * factor);
+    }
+}
+
+template <class T>
+void start(const AttentionLaunch& at) {
+  const AttentionCall& call = at.call;
+  launch({"latent attention",
+          {static_cast<unsigned>(call.partials != nullptr ? call.chunks : 1),
+           static_cast<unsigned>((call.heads + kHeads - 1) / kHeads),
+           static_cast<unsigned>(at.sequences * call.tokens)},
+          kThreads,
+          kShared,
+          at.stream},
+         attend_latent_kernel<T>, call);
+}
+
+}  // namespace
+
+bool is_latent(const AttentionShape& shape) {
+  if (shape.width != kWidth || shape.value_width != kValueWidth || shape.value_stride != kWidth ||
+      shape.cached_heads != 1 || shape.dtype == DType::kF32 || shape.key_format || shape.window > 0)
+    return false;
+  int device = 0, most = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "the device's shared memory");
+  return static_cast<size_t>(most) >= kShared + sizeof(float) * kQuarters * kHeads;
+}
+
+bool attend_latent(const AttentionLaunch& at) {
+  if (!is_latent(at.shape)) return false;
+  if (at.shape.dtype == DType::kBF16)
+    start<__nv_bfloat16>(at);
+  else
+    start<__half>(at);
+  return true;
+}
+
+}  // namespace strake::cuda

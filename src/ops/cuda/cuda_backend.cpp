@@ -1,0 +1,204 @@
+#include "ops/cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+#include "ops/backends.h"
+#include "ops/cuda/elementwise.h"
+#include "ops/cuda/embedding.h"
+#include "ops/cuda/launch.h"
+#include "ops/cuda/norms.h"
+#include "ops/cuda/packed_rows.h"
+#include "ops/cuda/transpose.h"
+
+namespace strake {
+namespace cuda {
+namespace {
+
+const cudaStream_t kStream = cudaStreamPerThread;
+
+// The first compute capability that kernels are built for.
+constexpr int kLeastMajor = 8;
+
+void* address(Tensor& tensor) { return tensor.mutable_bytes().data(); }
+const void* address(const Tensor& tensor) { return tensor.bytes().data(); }
+float* floats(Tensor& tensor) { return static_cast<float*>(address(tensor)); }
+const float* floats(const Tensor& tensor) { return static_cast<const float*>(address(tensor)); }
+
+void require_gpu(int index) {
+  int count = 0;
+  const cudaError_t found = cudaGetDeviceCount(&count);
+  if (found != cudaSuccess || count == 0)
+    fail(ErrorKind::kUnsupported, "cuda: no GPU found ({})", cudaGetErrorString(found));
+  if (index >= count)
+    fail(ErrorKind::kUnsupported, "cuda: a GPU for each rank expected, found {} for rank {} here",
+         count, index);
+}
+
+// Makes the GPU this thread's own.
+int select_gpu(int index) {
+  require_gpu(index);
+  check(cudaSetDevice(index), "selecting a GPU");
+  return index;
+}
+
+std::string path_of(int device) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device), "properties of the GPU");
+  if (properties.major < kLeastMajor)
+    fail(ErrorKind::kUnsupported, "cuda: compute capability {}.0 or later expected, found {}.{}",
+         kLeastMajor, properties.major, properties.minor);
+  return fmt::format("sm_{}{}", properties.major, properties.minor);
+}
+
+// x, as rows of its last axis.
+Extent2 extent_of(const Tensor& x) {
+  const int64_t columns = x.shape().rank() == 0 ? 1 : x.shape()[-1];
+  return {columns == 0 ? 0 : x.elements() / columns, columns};
+}
+
+RowsIn rows_in(const Tensor& x) { return {address(x), x.dtype(), extent_of(x).columns}; }
+RowsOut rows_out(Tensor& x) { return {address(x), x.dtype(), extent_of(x).columns}; }
+
+NormRows norm_rows(const Tensor& x) {
+  // What is normed is only read where no pieces are added to it.
+  auto* const rows = const_cast<float*>(floats(x));
+  return {rows, x.shape()[0], x.shape()[1]};
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : memory_(std::make_shared<GpuMemory>(select_gpu(options.index))),
+      constants_(memory_),
+      path_(path_of(options.index)),
+      few_rows_(few_rows_device()),
+      many_rows_(many_rows_device()) {
+  if (!options.path.empty() && options.path != path_)
+    fail(ErrorKind::kUnsupported, "path '{}' is not what this GPU has: {}", options.path, path_);
+}
+
+std::optional<int64_t> CudaBackend::free_memory() const {
+  size_t free = 0;
+  size_t total = 0;
+  check(cudaMemGetInfo(&free, &total), "free memory of the GPU");
+  return static_cast<int64_t>(free);
+}
+
+Tensor CudaBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
+  Tensor result = Tensor::empty(DType::kF32, {std::ssize(ids), w.shape()[1]}, memory_);
+  if (result.elements() == 0) return result;
+  const Tensor rows = upload(ids);
+  const auto* const indices = static_cast<const int32_t*>(address(rows));
+  // Rows of a tensor, or of a weight as it is prepared.
+  const Tensor* const dense = w.dense() != nullptr ? w.dense() : as_gpu_weight(w).rows();
+  if (dense != nullptr)
+    cuda::embedding({address(*dense), dense->dtype(), w.shape()[1]}, indices, std::ssize(ids),
+                    floats(result), kStream);
+  else
+    packed_rows(as_gpu_weight(w).packed(), indices, std::ssize(ids), floats(result), kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_transpose(const Weight& w, int64_t first, int64_t count) {
+  const GpuWeight& weight = as_gpu_weight(w);
+  const int64_t rows = w.shape()[1], columns = w.shape()[2];
+  // Products of a code and a scale are short; sums with a bias, and a factor of the whole tensor,
+  // are not.
+  const auto format = w.format();
+  const bool is_short = format && !format->has_biases() && weight.packed().tensor_scale == 1;
+  const Tensor* const dense = weight.rows();
+  const DType dtype = dense != nullptr      ? dense->dtype()
+                      : !format || is_short ? DType::kBF16
+                                            : DType::kF32;
+  Tensor result = Tensor::empty(dtype, {count, columns, rows}, memory_);
+  if (result.elements() == 0) return result;
+  if (dense != nullptr) {
+    const Tensor part = dense->slice(0, first, first + count);
+    cuda::transpose({address(part), dtype, address(result), dtype, count, rows, columns}, kStream);
+    return result;
+  }
+  Tensor values = Tensor::empty(DType::kF32, {rows, columns}, memory_);
+  const int64_t matrix_bytes = result.nbytes() / count;
+  for (int64_t i = 0; i < count; ++i) {
+    packed_rows(weight.packed(first + i), constants_.position(0), rows, floats(values), kStream);
+    cuda::transpose({address(values), DType::kF32, result.mutable_bytes().data() + i * matrix_bytes,
+                     dtype, 1, rows, columns},
+                    kStream);
+  }
+  return result;
+}
+
+Tensor CudaBackend::do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
+  Tensor result = x.beside(dtype, x.shape());
+  if (x.elements() > 0)
+    cuda::rms_norm(norm_rows(x), {.weight = address(w), .dtype = w.dtype(), .eps = eps},
+                   {address(result), dtype}, kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) {
+  Tensor result = x.beside(dtype, x.shape());
+  if (x.elements() > 0)
+    cuda::layer_norm(norm_rows(x),
+                     {address(norm.weight), norm.weight.dtype(), address(norm.bias),
+                      norm.bias.dtype(), norm.eps},
+                     {address(result), dtype}, kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_sum_squares(const Tensor& x) {
+  Tensor result = x.beside(DType::kF32, {x.shape()[0]});
+  if (x.elements() > 0) cuda::sum_squares(norm_rows(x), floats(result), kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                                     DType dtype) {
+  Tensor result = x.beside(dtype, x.shape());
+  if (x.elements() > 0)
+    cuda::rms_norm_part(norm_rows(x),
+                        {floats(squares.sums), squares.sums.shape()[1], squares.width},
+                        {.weight = address(w), .dtype = w.dtype(), .eps = squares.eps},
+                        {address(result), dtype}, kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_gated(const Tensor& gate, const Tensor& up, Activation activation) {
+  Tensor result = gate.beside(gate.dtype(), gate.shape());
+  if (gate.elements() > 0)
+    cuda::gated(rows_in(gate), rows_in(up), rows_out(result), extent_of(gate), activation, kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_add(const Tensor& x, const Tensor& y) {
+  Tensor result = x.beside(DType::kF32, x.shape());
+  if (x.elements() == 0) return result;
+  RowsIn other = rows_in(y);
+  if (y.shape() != x.shape()) other.stride = 0;  // one row for all
+  cuda::add(rows_in(x), other, rows_out(result), extent_of(x), kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_scale(const Tensor& x, float factor) {
+  Tensor result = x.beside(DType::kF32, x.shape());
+  if (x.elements() > 0) cuda::scale(rows_in(x), factor, rows_out(result), extent_of(x), kStream);
+  return result;
+}
+
+}  // namespace cuda
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
+  return std::make_unique<cuda::CudaBackend>(options);
+}
+
+int cuda_parts() { return cuda::kMaxLeaves; }
+
+std::vector<std::string_view> cuda_paths() {
+  // Of the first GPU: a host's are alike.
+  cuda::require_gpu(0);
+  static const std::string kPath = cuda::path_of(0);
+  return {kPath};
+}
+
+}  // namespace strake

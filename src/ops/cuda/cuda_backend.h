@@ -1,0 +1,94 @@
+// The CUDA backend: one GPU, and the kernels for it.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ops/cuda/cache.h"
+#include "ops/cuda/constants.h"
+#include "ops/cuda/few_rows.h"
+#include "ops/cuda/gpu_memory.h"
+#include "ops/cuda/gpu_weight.h"
+#include "strake/ops/backend.h"
+
+namespace strake::cuda {
+
+// Everything is queued in the stream of the thread that asks (cudaStreamPerThread).
+class CudaBackend final : public Backend {
+ public:
+  // Throws Error(kUnsupported) where there is no such GPU, or none that the kernels are built for.
+  explicit CudaBackend(const BackendOptions& options);
+
+  std::string_view name() const override { return "cuda"; }
+  Place place() const override { return memory_; }
+  int threads() const override { return 1; }
+  std::string_view path() const override { return path_; }
+  std::optional<int64_t> free_memory() const override;
+
+ private:
+  Weight do_prepare(Weight w, const PartialSums& sums) override;
+  Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
+  Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                          const PartialSums& sums) override;
+  Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
+                       const PartialSums& sums) override;
+  Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
+  Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
+  Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
+  Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
+  Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
+  Tensor do_sum_squares(const Tensor& x) override;
+  Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
+                          DType dtype) override;
+  void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
+  void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
+  Tensor do_attention(const Tensor& q, const AttentionRows& cached,
+                      const AttentionView& view) override;
+  Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                        const IndexView& view) override;
+  Tensor do_gated(const Tensor& gate, const Tensor& up, Activation activation) override;
+  Tensor do_add(const Tensor& x, const Tensor& y) override;
+  Tensor do_scale(const Tensor& x, float factor) override;
+
+  // Rows that multiply one matrix, as products take them.
+  struct Operand {
+    const void* data;
+    DType dtype;
+    int64_t rows;
+  };
+  // x, in bfloat16 parts below each other where it is of another dtype.
+  Tensor in_parts(const Tensor& x);
+  // out [nodes, rows, outputs] = x times matrix `index`; what the order of its sums is may depend
+  // on the number of rows.
+  void multiply(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
+                float* out);
+  void multiply_packed(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
+                       float* out);
+  FewRowsWorkspace workspace(const FewRowsCall& call);
+  Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
+  Tensor gather_by_matrix(const Tensor& x, const GpuWeight& w, const GatherIndices& indices,
+                          const PartialSums& sums);
+  Tensor mix_few(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
+                 const PartialSums& sums);
+  Tensor mix_by_matrix(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
+                       const PartialSums& sums);
+
+  template <class T>
+  Tensor upload(std::span<const T> values) {
+    return Tensor::from<T>(values, {static_cast<int64_t>(values.size())}).at(memory_);
+  }
+  CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
+
+  std::shared_ptr<Memory> memory_;
+  Constants constants_;
+  std::string path_;
+  FewRowsDevice few_rows_;
+  ManyRowsDevice many_rows_;
+  std::optional<Tensor> workspace_;  // zeros, of few_rows()
+};
+
+}  // namespace strake::cuda

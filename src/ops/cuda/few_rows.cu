@@ -1,0 +1,184 @@
+#include "ops/cuda/few_rows.h"
+
+#include <algorithm>
+
+#include "ops/cuda/few_rows_instances.h"
+#include "ops/cuda/few_rows_plan.h"
+#include "ops/cuda/fragments.h"
+
+namespace strake::cuda {
+namespace {
+
+FewRowsInstance find_instance(const PackedWeight& weight, DType x, int octets) {
+  const PackedFormat format = weight.shape.format;
+  switch (format.coding) {
+    case Coding::kUInt2:
+      return few_rows_instance<Coding::kUInt2>(format, octets);
+    case Coding::kUInt3:
+      return few_rows_instance<Coding::kUInt3>(format, octets);
+    case Coding::kUInt4:
+      return few_rows_instance<Coding::kUInt4>(format, octets);
+    case Coding::kUInt5:
+      return few_rows_instance<Coding::kUInt5>(format, octets);
+    case Coding::kUInt6:
+      return few_rows_instance<Coding::kUInt6>(format, octets);
+    case Coding::kUInt8:
+      return few_rows_instance<Coding::kUInt8>(format, octets);
+    case Coding::kE2M1:
+      return few_rows_instance<Coding::kE2M1>(format, octets);
+    case Coding::kE4M3:
+      return few_rows_instance<Coding::kE4M3>(format, octets);
+    case Coding::kDense:
+      if (weight.dtype == DType::kBF16) return few_rows_instance<Coding::kDense>(format, octets);
+      return x == DType::kF16 ? few_rows_instance_f16(octets) : FewRowsInstance{};
+  }
+  return {};
+}
+
+// Float16 activations are two bfloat16 each, but where the weights are float16 themselves.
+bool in_halves(const FewRowsCall& call) {
+  const bool f16_weights =
+      call.weight.shape.format.coding == Coding::kDense && call.weight.dtype == DType::kF16;
+  return call.x_dtype == DType::kF16 && !f16_weights;
+}
+
+bool whole_in_shared(const FewRowsCall& call) {
+  const Leaves& leaves = call.weight.shape.leaves;
+  bool whole = !in_halves(call) && reinterpret_cast<uintptr_t>(call.x) % 16 == 0 &&
+               call.x_stride % 8 == 0 && leaves.inputs() % 8 == 0;
+  for (int leaf = 1; leaf < leaves.count; ++leaf)
+    whole = whole && leaves.cuts[leaf] % kTileInputs == 0;
+  return whole;
+}
+
+int out_rows(const FewRowsCall& call) {
+  if (call.experts.tokens > 0) return call.experts.tokens;
+  return call.experts.rows > 0 ? call.experts.rows : call.x_rows;
+}
+
+struct Prepared {
+  FewRowsParameters parameters;
+  FewRowsInstance instance;
+  FewRowsGrid grid;
+};
+
+// With the instance that there is for the call, or with `other`.
+Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
+                 const FewRowsInstance* other) {
+  const PackedShape& shape = call.weight.shape;
+  Prepared prepared{};
+  FewRowsParameters& p = prepared.parameters;
+  p.codes = static_cast<const uint8_t*>(call.weight.codes);
+  p.scales = static_cast<const uint8_t*>(call.weight.scales);
+  p.matrix_codes = shape.code_bytes();
+  p.matrix_scales = shape.scale_bytes();
+  p.row_codes = shape.tile_offset(1, 0);
+  p.row_scales = shape.scale_offset(1, 0);
+  p.leaves = shape.leaves;
+  p.steps = call.steps;
+  p.perfect = call.steps.perfect(shape.leaves.count) ? 1 : 0;
+  p.factor = call.weight.tensor_scale;
+  if (shape.format.scaling == Scaling::kE4M3) p.factor *= static_cast<float>(1 << -kNvfp4Exponent);
+  p.f16_scales = call.weight.dtype == DType::kF16 ? 1 : 0;
+  p.x = call.x;
+  p.x_stride = call.x_stride;
+  p.x_rows = call.x_rows;
+  p.x_halves = in_halves(call) ? 2 : 1;
+  p.x_whole = whole_in_shared(call) ? 1 : 0;
+  p.out = call.out;
+  p.out_rows = out_rows(call);
+  p.outputs = shape.rows;
+  p.row_tiles = shape.row_tiles();
+  p.experts = call.experts;
+  // Columns that one matrix may have: rows, or, of experts, those that choose it.
+  const int tokens = call.experts.tokens > 0 ? call.experts.tokens : call.x_rows;
+  const int most_columns = std::min(out_rows(call), tokens);
+  const int octets = p.x_halves == 2 || most_columns > 8 ? 2 : 1;
+  prepared.instance = other != nullptr ? *other : find_instance(call.weight, call.x_dtype, octets);
+  const bool rows_fit = call.experts.rows > 0
+                            ? call.experts.rows <= ExpertRows::kMost && call.x_rows <= 65535
+                            : call.x_rows <= (p.x_halves == 2 ? 8 : 16);
+  if (prepared.instance.kernel == nullptr || !rows_fit) return prepared;
+  prepared.grid =
+      plan_few_rows(p, shape.format,
+                    {octets, prepared.instance.threads / kLanes, prepared.instance.stages,
+                     prepared.instance.barrier_bytes, prepared.instance.stage_bytes,
+                     device.multiprocessors, device.shared_bytes});
+  return prepared;
+}
+
+// A call with so many rows that it can be done: 0 if none can.
+int rows_at_once(FewRowsCall call, const FewRowsDevice& device, const FewRowsInstance* other) {
+  for (; call.x_rows > 0; call.x_rows = (call.x_rows + 1) / 2) {
+    if (prepare(call, device, other).grid.blocks > 0) return call.x_rows;
+    if (call.x_rows == 1 || call.experts.rows > 0) return 0;
+  }
+  return 0;
+}
+
+int64_t leaf_sum_bytes(const FewRowsParameters& p) {
+  const int groups = p.experts.tokens > 0 ? p.experts.groups : 1;
+  return int64_t{groups} * p.leaves.count * p.out_rows * p.row_tiles * kTileRows * 4;
+}
+
+// Arrivals stand first, as many for every call: none finds another's sums there.
+constexpr int64_t kArrivalBytes = kMaxArrivals * 4;
+
+}  // namespace
+
+FewRowsDevice few_rows_device() {
+  int device = 0;
+  FewRowsDevice found{};
+  check(cudaGetDevice(&device), "current device");
+  check(cudaDeviceGetAttribute(&found.multiprocessors, cudaDevAttrMultiProcessorCount, device),
+        "multiprocessors");
+  check(
+      cudaDeviceGetAttribute(&found.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+      "shared memory of a block");
+  return found;
+}
+
+bool few_rows_can(const FewRowsCall& call, const FewRowsDevice& device) {
+  return rows_at_once(call, device, nullptr) > 0;
+}
+
+int64_t few_rows_workspace_bytes(const FewRowsCall& call, const FewRowsDevice& device) {
+  FewRowsCall part = call;
+  part.x_rows = rows_at_once(call, device, nullptr);
+  const Prepared prepared = prepare(part, device, nullptr);
+  if (prepared.grid.blocks == 0 || prepared.parameters.slices == 1) return 0;
+  return kArrivalBytes + leaf_sum_bytes(prepared.parameters);
+}
+
+void few_rows(const FewRowsCall& call, const FewRowsDevice& device,
+              const FewRowsWorkspace& workspace, Order order, cudaStream_t stream) {
+  few_rows_by(nullptr, call, device, workspace, {order, stream});
+}
+
+void few_rows_by(const FewRowsInstance* other, const FewRowsCall& call, const FewRowsDevice& device,
+                 const FewRowsWorkspace& workspace, FewRowsPlace place) {
+  const int at_once = rows_at_once(call, device, other);
+  if (at_once == 0) throw Error(ErrorKind::kInternal, "few rows: the product cannot be done");
+  for (int first = 0; first < call.x_rows; first += at_once) {
+    FewRowsCall part = call;
+    part.x = static_cast<const uint8_t*>(call.x) + int64_t{first} * call.x_stride * 2;
+    part.x_rows = std::min(at_once, call.x_rows - first);
+    Prepared prepared = prepare(part, device, other);
+    FewRowsParameters& p = prepared.parameters;
+    p.out = call.out + int64_t{first} * p.outputs;
+    p.node_rows = out_rows(call);
+    if (p.slices > 1) {
+      if (workspace.bytes < kArrivalBytes + leaf_sum_bytes(p))
+        throw Error(ErrorKind::kInternal, "few rows: the workspace is too small");
+      p.arrivals = static_cast<unsigned*>(workspace.memory);
+      p.leaf_sums =
+          reinterpret_cast<float*>(static_cast<uint8_t*>(workspace.memory) + kArrivalBytes);
+    }
+    launch({"few rows", static_cast<unsigned>(prepared.grid.blocks),
+            static_cast<unsigned>(prepared.instance.threads),
+            static_cast<size_t>(prepared.grid.shared_bytes), place.stream, place.order},
+           prepared.instance.kernel, p);
+  }
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,373 @@
+// What a block of few_rows_kernel.h does besides multiplying: bringing activations, combining sums.
+// For device code.
+#pragma once
+
+#include "ops/cuda/few_rows_kernel.h"
+
+namespace strake::cuda {
+
+// Activations of the slice's leaves to shared memory, each leaf padded with zeros to whole tiles.
+// Ends with a barrier.
+template <class Type>
+__device__ void bring_activations(const FewRowsWork& work, uint8_t* shared) {
+  const FewRowsParameters& p = work.p;
+  const int first_tile = p.leaves.tiles[work.first_leaf];
+  const int tiles = p.leaves.tiles[work.first_leaf + work.leaves] - first_tile;
+  const int first = p.leaves.cuts[work.first_leaf];
+  const int inputs = p.leaves.cuts[work.first_leaf + work.leaves] - first;
+  const auto threads = static_cast<int>(blockDim.x);
+  const auto* const x = static_cast<const uint16_t*>(p.x);
+  if (p.x_whole != 0) {
+    const int chunks = tiles * 8;
+    for (int i = static_cast<int>(threadIdx.x); i < p.x_rows * chunks; i += threads) {
+      const int row = i / chunks, chunk = i % chunks;
+      const bool there = chunk * 8 < inputs;
+      copy_async(shared + p.x_at + row * p.x_row_bytes + chunk * 16,
+                 x + row * p.x_stride + first + (there ? chunk * 8 : 0), there ? 16 : 0);
+    }
+    commit_copies();
+    wait_for_copies<0>();
+  } else {
+    const int width = tiles * kTileInputs;
+    for (int i = static_cast<int>(threadIdx.x); i < p.x_rows * width; i += threads) {
+      const int row = i / width, at = i % width;
+      int leaf = work.first_leaf;
+      while (first_tile + at / kTileInputs >= p.leaves.tiles[leaf + 1]) ++leaf;
+      const int input =
+          p.leaves.cuts[leaf] + at - (p.leaves.tiles[leaf] - first_tile) * kTileInputs;
+      const bool there = input < p.leaves.cuts[leaf + 1];
+      const uint16_t bits = there ? x[row * p.x_stride + input] : uint16_t{0};
+      auto* const to = reinterpret_cast<uint16_t*>(shared + p.x_at + row * p.x_row_bytes) + at;
+      if (p.x_halves == 1) {
+        *to = bits;
+      } else {
+        // 11 bits of mantissa are 8 and the rest.
+        const float value = __half2float(__ushort_as_half(bits));
+        const __nv_bfloat16 high = __float2bfloat16_rn(value);
+        const float rest = isfinite(value) ? value - __bfloat162float(high) : 0.0f;
+        *to = __bfloat16_as_ushort(high);
+        to[p.x_rows * p.x_row_bytes / 2] = __bfloat16_as_ushort(__float2bfloat16_rn(rest));
+      }
+    }
+  }
+  __syncthreads();
+  if constexpr (Type::kAffine) {
+    constexpr int kChunks = Type::kFormat.group / 8;  // of a group, a lane each
+    const int chunks = tiles * 8, rows = p.x_rows * p.x_halves;
+    for (int i = static_cast<int>(threadIdx.x); i - i % kLanes < rows * chunks; i += threads) {
+      const bool there = i < rows * chunks;
+      const int row = there ? i / chunks : 0, chunk = there ? i % chunks : 0;
+      const auto eight =
+          *reinterpret_cast<const uint4*>(shared + p.x_at + row * p.x_row_bytes + chunk * 16);
+      float sum = 0.0f;
+      for (const uint32_t pair : {eight.x, eight.y, eight.z, eight.w})
+        sum = sum + __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
+#pragma unroll
+      for (int other = 1; other < kChunks; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
+      if (there && chunk % kChunks == 0)
+        reinterpret_cast<float*>(shared + p.group_sums_at)[chunk / kChunks * rows + row] = sum;
+    }
+    __syncthreads();
+  }
+}
+
+// A unit's sums to shared memory: [columns][16 rows].
+template <int kOctets>
+__device__ __forceinline__ void store_sums(const FewRowsWork& work, int visit, int lane,
+                                           float (&sum)[kOctets][4], float* to) {
+  const FewRowsParameters& p = work.p;
+  if (p.x_halves == 2) {
+#pragma unroll
+    for (int octet = 1; octet < kOctets; ++octet)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum[0][i] += sum[octet][i];
+  }
+  const int rows = work.has_experts() ? work.visits->rows(visit) : p.x_rows;
+#pragma unroll
+  for (int octet = 0; octet < kOctets; ++octet) {
+    if (octet > 0 && p.x_halves == 2) continue;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int column = 8 * octet + 2 * (lane % 4) + i % 2;
+      if (column >= rows) continue;
+      const float value = sum[octet][i] * p.factor;
+      const int row = lane / 4 + i / 2 * 8;
+      if (work.mixes()) {
+        const int at = work.visits->begin[visit] + column;
+        float& total = to[work.visits->token[at] * kTileRows + row];
+        total = fmaf(value, work.visits->factor[at], total);
+      } else {
+        to[column * kTileRows + row] = value;
+      }
+    }
+  }
+}
+
+// Where an item's sums go.
+struct SumTarget {
+  int group;
+  int out_row;  // -1: nowhere
+  int output;   // counted with the padding of row tiles
+
+  __device__ SumTarget(const FewRowsWork& work, int item, int column, int row) {
+    const FewRowsParameters& p = work.p;
+    const int part = work.has_experts() ? item / p.row_tiles : 0;
+    group = work.mixes() ? part : 0;
+    output = item % p.row_tiles * kTileRows + row;
+    out_row = column;
+    if (work.has_experts() && !work.mixes()) {
+      const bool there = column < work.visits->rows(part);
+      out_row = there ? work.visits->row[work.visits->begin[part] + column] : -1;
+    }
+  }
+};
+
+__device__ __forceinline__ void store_result(const FewRowsParameters& p, const SumTarget& target,
+                                             int node, float value) {
+  if (target.out_row < 0 || target.output >= p.outputs) return;
+  p.out[(int64_t{target.group * p.steps.nodes + node} * p.node_rows + target.out_row) * p.outputs +
+        target.output] = value;
+}
+
+// Leaves' sums, `stride` apart in memory of the thread's own, to the results.
+__device__ __forceinline__ void combine_leaves(const FewRowsParameters& p, float* leaves,
+                                               int stride, const SumTarget& target) {
+  int top = -1;
+  for (int leaf = 0; leaf < p.leaves.count; ++leaf) {
+    ++top;
+    float value = leaves[leaf * stride];
+    for (int merge = 0; merge < p.steps.merges[leaf]; ++merge)
+      value = leaves[--top * stride] + value;
+    leaves[top * stride] = value;
+    const int node = p.steps.node[leaf];
+    if (node < 0) continue;
+    --top;
+    store_result(p, target, node, value);
+  }
+}
+
+__device__ __forceinline__ float add(float a, float b) { return a + b; }
+__device__ __forceinline__ float4 add(float4 a, float4 b) {
+  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+// The sum of load(first) .. load(first + kCount - 1) along a perfect tree, all loaded at once.
+template <int kCount, class Load>
+__device__ __forceinline__ auto sum_perfect(const Load& load, int first = 0) {
+  if constexpr (kCount == 1) {
+    return load(first);
+  } else {
+    const auto left = sum_perfect<kCount / 2>(load, first);
+    return add(left, sum_perfect<kCount / 2>(load, first + kCount / 2));
+  }
+}
+// `count` is a power of two up to kMaxLeaves.
+template <class Load>
+__device__ __forceinline__ auto sum_perfect_of(int count, const Load& load) {
+  switch (count) {
+    case 1:
+      return sum_perfect<1>(load);
+    case 2:
+      return sum_perfect<2>(load);
+    case 4:
+      return sum_perfect<4>(load);
+    case 8:
+      return sum_perfect<8>(load);
+    default:
+      return sum_perfect<16>(load);
+  }
+}
+
+// Combines the sums of items from `first` on, which stand in `sums`. All threads of the block.
+__device__ inline void finish_items(const FewRowsWork& work, int first, int count, float* sums) {
+  const FewRowsParameters& p = work.p;
+  const int size = p.columns * kTileRows;
+  for (int i = static_cast<int>(threadIdx.x); i < count * size; i += static_cast<int>(blockDim.x)) {
+    const int item = i / size, element = i % size;
+    const SumTarget target(work, first + item, element / kTileRows, element % kTileRows);
+    float* const leaves = sums + item * work.leaves * size + element;
+    if (p.perfect != 0)
+      store_result(p, target, 0,
+                   sum_perfect_of(work.leaves, [&](int leaf) { return leaves[leaf * size]; }));
+    else
+      combine_leaves(p, leaves, size, target);
+  }
+}
+
+// Whether this block is the last of those with a slice to say so of the items from `first` on. What
+// they wrote before is then there to be read. All threads.
+__device__ inline bool is_last_slice(const FewRowsParameters& p, int first, bool* shared) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    unsigned* const arrivals = p.arrivals + first / p.items_at_once;
+    *shared = atomicAdd(arrivals, 1u) == static_cast<unsigned>(p.slices) - 1;
+    if (*shared) *arrivals = 0;
+  }
+  __syncthreads();
+  if (*shared) __threadfence();
+  return *shared;
+}
+
+// Where blocks have slices of the leaves, sums go to memory, and the last block that brings its own
+// combines them all. Slices of a perfect tree are subtrees, and bring one sum.
+__device__ inline void finish_subtrees(const FewRowsWork& work, int first, int count,
+                                       const float* sums, bool* shared) {
+  const FewRowsParameters& p = work.p;
+  const int size = p.columns * kTileRows, fours = size / 4;
+  const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const int slice = work.first_leaf / work.leaves;
+  const int64_t row_size = int64_t{p.row_tiles} * kTileRows;
+  const auto target_of = [&](int i) {
+    const int element = i % fours * 4;
+    return SumTarget(work, first + i / fours, element / kTileRows, element % kTileRows);
+  };
+  const auto place = [&](const SumTarget& target, int of) {
+    return reinterpret_cast<float4*>(
+        p.leaf_sums +
+        (int64_t{target.group * p.slices + of} * p.out_rows + target.out_row) * row_size +
+        target.output);
+  };
+  for (int i = thread; i < count * fours; i += threads) {
+    const SumTarget target = target_of(i);
+    if (target.out_row < 0) continue;
+    const float* const leaves = sums + i / fours * work.leaves * size + i % fours * 4;
+    *place(target, slice) = sum_perfect_of(work.leaves, [&](int leaf) {
+      return *reinterpret_cast<const float4*>(leaves + leaf * size);
+    });
+  }
+  if (is_last_slice(p, first, shared)) {
+    for (int i = thread; i < count * fours; i += threads) {
+      SumTarget target = target_of(i);
+      if (target.out_row < 0) continue;
+      const float4 sum =
+          sum_perfect_of(p.slices, [&](int of) { return __ldcg(place(target, of)); });
+      for (const float value : {sum.x, sum.y, sum.z, sum.w}) {
+        store_result(p, target, 0, value);
+        ++target.output;
+      }
+    }
+  }
+  __syncthreads();
+}
+
+// The same for any tree, leaf by leaf. `room` has as many floats as `sums`.
+__device__ inline void finish_leaves(const FewRowsWork& work, int first, int count,
+                                     const float* sums, float* room, bool* shared) {
+  const FewRowsParameters& p = work.p;
+  const int size = p.columns * kTileRows;
+  const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const int64_t row_size = int64_t{p.row_tiles} * kTileRows;
+  const auto place = [&](const SumTarget& target, int leaf) {
+    return p.leaf_sums +
+           (int64_t{target.group * p.leaves.count + leaf} * p.out_rows + target.out_row) *
+               row_size +
+           target.output;
+  };
+  for (int i = thread; i < count * work.leaves * size; i += threads) {
+    const int unit = i / size, element = i % size;
+    const SumTarget target(work, first + unit / work.leaves, element / kTileRows,
+                           element % kTileRows);
+    if (target.out_row >= 0) *place(target, work.first_leaf + unit % work.leaves) = sums[i];
+  }
+  if (is_last_slice(p, first, shared)) {
+    const int at_once = min(threads, p.units * size / p.leaves.count);
+    for (int i = thread; thread < at_once && i < count * size; i += at_once) {
+      const int item = i / size, element = i % size;
+      const SumTarget target(work, first + item, element / kTileRows, element % kTileRows);
+      if (target.out_row < 0) continue;
+      for (int leaf = 0; leaf < p.leaves.count; ++leaf)
+        room[leaf * at_once + thread] = __ldcg(place(target, leaf));
+      combine_leaves(p, room + thread, at_once, target);
+    }
+  }
+  __syncthreads();
+}
+
+template <class Type, int kOctets, class Tuning>
+__global__ void __launch_bounds__(Tuning::kWarps* kLanes, 1)
+    few_rows_kernel(const __grid_constant__ FewRowsParameters p) {
+  using Shape = FewRowsShape<Type, Tuning>;
+  using Ring = typename Shape::Ring;
+  constexpr PackedFormat kFormat = Type::kFormat;
+  uint8_t* const shared = dynamic_shared();
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const int warp = static_cast<int>(threadIdx.x) / kLanes;
+  let_successor_start();
+  auto* const visits = reinterpret_cast<ExpertVisits*>(shared + p.visits_at);
+  FewRowsWork work(p, visits);
+  if (work.has_experts()) {
+    wait_for_predecessor();
+    visits->make(p.experts, p.x_halves == 2 ? 8 : 8 * kOctets);
+  }
+  work.count_items();
+  Ring ring(shared + Shape::kRingsAt + warp * p.stages * Ring::kStageBytes, p.stages,
+            shared + warp * Ring::kBarrierBytes, lane);
+  ChunkCursor<Shape> cursor(work, warp, Tuning::kWarps);
+#pragma unroll 1
+  for (int stage = 0; stage < p.stages; ++stage) cursor.fill(ring);
+  // Weights are on their way; what the kernel before this one makes is not needed until now.
+  if (!work.has_experts()) wait_for_predecessor();
+  bring_activations<Type>(work, shared);
+
+  const int first_tile = p.leaves.tiles[work.first_leaf];
+  const int size = p.columns * kTileRows;
+  const auto* const group_sums = reinterpret_cast<const float*>(shared + p.group_sums_at);
+  constexpr int kTileGroups = kFormat.groups_per_block();
+  LaneColumns<kOctets> columns;
+  if (!work.has_experts()) columns.set(work, 0, lane, shared_address(shared));
+  LeafSums<Type, kOctets> leaf;
+  UnitWalk walk(work, warp, Tuning::kWarps);
+  int turn = 0;
+#pragma unroll 1
+  for (int first = work.first_item; first < work.items; first += work.item_step, turn ^= 1) {
+    const int count = work.items_at(first);
+    float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
+#pragma unroll 1
+    for (walk.begin(first); walk.more(); walk.next()) {
+      const LeafUnit unit = walk.unit();
+      float* const to = sums + walk.index() * size;
+      if (work.mixes()) {
+        for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
+        __syncwarp();
+      }
+#pragma unroll 1
+      for (int visit = unit.visit; visit < unit.visit_end; ++visit) {
+        if (work.has_experts()) columns.set(work, visit, lane, shared_address(shared));
+        leaf.clear();
+        const int end = p.leaves.tiles[unit.leaf + 1];
+#pragma unroll 1
+        for (int tile = p.leaves.tiles[unit.leaf]; tile < end;) {
+          const uint8_t* const stage = ring.wait();
+          const int stop = min(tile + Shape::kChunkTiles, end);
+#pragma unroll 1
+          for (int i = 0; tile < stop; ++i, ++tile)
+            leaf.add_tile(p, stage + i * kFormat.tile_bytes(),
+                          stage + Shape::kChunkTiles * kFormat.tile_bytes() +
+                              i / Shape::kPerBlock * kFormat.scale_block_bytes(),
+                          tile, columns, (tile - first_tile) * (kTileInputs * 2),
+                          group_sums + (tile - first_tile) / Shape::kPerBlock * kTileGroups *
+                                           (p.x_rows * p.x_halves),
+                          lane);
+          ring.release();
+          cursor.fill(ring);
+        }
+        store_sums<kOctets>(work, visit, lane, leaf.sum, to);
+        __syncwarp();
+      }
+    }
+    __syncthreads();
+    bool* const shared_flag = reinterpret_cast<bool*>(shared + p.last_at);
+    if (p.slices == 1) {
+      finish_items(work, first, count, sums);
+    } else if (p.perfect != 0) {
+      finish_subtrees(work, first, count, sums, shared_flag);
+    } else {
+      float* const room =
+          reinterpret_cast<float*>(shared + p.sums_at) + (turn ^ 1) * p.units * size;
+      finish_leaves(work, first, count, sums, room, shared_flag);
+    }
+  }
+}
+
+}  // namespace strake::cuda

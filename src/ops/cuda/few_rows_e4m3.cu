@@ -1,0 +1,7 @@
+#include "ops/cuda/few_rows_instances.inl"
+
+namespace strake::cuda {
+
+template FewRowsInstance few_rows_instance<Coding::kE4M3>(PackedFormat, int);
+
+}  // namespace strake::cuda

@@ -1,0 +1,368 @@
+// Products with few rows of activations: weights from memory at its speed, once for all rows.
+//
+// A warp multiplies one leaf of one row tile: its codes are one run of bytes, which come through a
+// ring of the warp's own and become the tensor cores' A; up to 8 or 16 rows of activations are B,
+// from shared memory. A block makes some items (row tiles) at a time, leaf by leaf, its leaves'
+// sums meet in shared memory and combine along the tree. Where activations of all leaves do not
+// fit, blocks have a slice of the leaves each, and whoever is last combines. No sum depends on
+// which.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "ops/cuda/expert_visits.h"
+#include "ops/cuda/few_rows_parameters.h"
+#include "ops/cuda/fragments.h"
+#include "ops/cuda/ptx.h"
+#include "ops/cuda/weight_ring.h"
+
+namespace strake::cuda {
+
+template <int Warps, int Stages, int ChunkBytes>
+struct FewRowsTuning {
+  static constexpr int kWarps = Warps;
+  static constexpr int kStages = Stages;          // at most; two at least
+  static constexpr int kChunkBytes = ChunkBytes;  // of codes in a stage, about
+};
+
+// A packed format as a type. Element is what A and B are: __nv_bfloat16, or __half for dense
+// float16 weights and activations.
+template <Coding C, Scaling S, int Group, class Element>
+struct PackedType {
+  static constexpr PackedFormat kFormat = {C, S, Group};
+  static constexpr bool kAffine = S == Scaling::kAffine16 || S == Scaling::kAffine32;
+  using T = Element;
+};
+
+template <class Type, class Tuning>
+struct FewRowsShape {
+  static constexpr PackedFormat kFormat = Type::kFormat;
+  static constexpr int kPerBlock = kFormat.tiles_per_block();
+  static constexpr int kWanted = Tuning::kChunkBytes / kFormat.tile_bytes() / kPerBlock * kPerBlock;
+  static constexpr int kChunkTiles = kWanted < kPerBlock ? kPerBlock : kWanted;
+  static constexpr int kChunkScales = kChunkTiles / kPerBlock * kFormat.scale_block_bytes();
+  using Ring = WeightRing<Tuning::kStages, kChunkTiles * kFormat.tile_bytes(), kChunkScales>;
+  static constexpr int kThreads = Tuning::kWarps * kLanes;
+  static constexpr int kRingsAt = (Tuning::kWarps * Ring::kBarrierBytes + 127) / 128 * 128;
+  static constexpr int kStageBytes = Tuning::kWarps * Ring::kStageBytes;  // of all warps
+};
+
+// Which weights a warp multiplies: a leaf of a row tile of the matrices of some visits.
+struct LeafUnit {
+  int row_tile;
+  int leaf;
+  int visit;  // without experts there is one, of matrix 0
+  int visit_end;
+};
+
+struct FewRowsWork {
+  const FewRowsParameters& p;
+  const ExpertVisits* visits;
+  int first_leaf;
+  int leaves;  // of this block's slice
+  int first_item;
+  int item_step;
+  int items;
+
+  __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made)
+      : p(parameters), visits(made) {
+    const int slice = static_cast<int>(blockIdx.x) % p.slices;
+    first_leaf = slice * p.leaves.count / p.slices;
+    leaves = (slice + 1) * p.leaves.count / p.slices - first_leaf;
+    first_item = static_cast<int>(blockIdx.x) / p.slices * p.items_at_once;
+    item_step = static_cast<int>(gridDim.x) / p.slices * p.items_at_once;
+  }
+  __device__ bool has_experts() const { return p.experts.rows > 0; }
+  __device__ bool mixes() const { return p.experts.tokens > 0; }
+  // Once visits are made.
+  __device__ void count_items() {
+    items = p.row_tiles;
+    if (has_experts()) items *= mixes() ? p.experts.groups : visits->visits;
+  }
+  // Items from `first` on that are taken at once.
+  __device__ int items_at(int first) const { return min(p.items_at_once, items - first); }
+};
+
+// A warp's way through the units of a block.
+class UnitWalk {
+ public:
+  __device__ UnitWalk(const FewRowsWork& work, int warp, int warps)
+      : work_(work),
+        begin_item_(warp / work.leaves),
+        begin_leaf_(warp % work.leaves),
+        step_items_(warps / work.leaves),
+        step_leaves_(warps % work.leaves) {}
+
+  // Its first of the items from `first` on.
+  __device__ void begin(int first) {
+    first_ = first;
+    count_ = work_.items_at(first);
+    item_ = begin_item_;
+    leaf_ = begin_leaf_;
+  }
+  __device__ bool more() const { return item_ < count_; }
+  __device__ void next() {
+    item_ += step_items_;
+    leaf_ += step_leaves_;
+    if (leaf_ < work_.leaves) return;
+    leaf_ -= work_.leaves;
+    ++item_;
+  }
+  // Among the units of these items.
+  __device__ int index() const { return item_ * work_.leaves + leaf_; }
+  __device__ LeafUnit unit() const {
+    LeafUnit unit = {first_ + item_, work_.first_leaf + leaf_, 0, 1};
+    if (work_.has_experts()) {
+      const int part = unit.row_tile / work_.p.row_tiles;
+      unit.row_tile -= part * work_.p.row_tiles;
+      unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
+      unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
+    }
+    return unit;
+  }
+
+ private:
+  const FewRowsWork& work_;
+  int begin_item_;
+  int begin_leaf_;
+  int step_items_;
+  int step_leaves_;
+  int first_ = 0;
+  int count_ = 0;
+  int item_ = 0;
+  int leaf_ = 0;
+};
+
+// The chunks of weights that a warp multiplies, in order.
+template <class Shape>
+class ChunkCursor {
+ public:
+  __device__ ChunkCursor(const FewRowsWork& work, int warp, int warps)
+      : work_(work), walk_(work, warp, warps), first_(work.first_item) {
+    walk_.begin(first_);
+    find_unit();
+  }
+  // Has the next one brought, if there is one.
+  __device__ void fill(typename Shape::Ring& ring) {
+    constexpr int kTileBytes = Shape::kFormat.tile_bytes();
+    constexpr int kBlockBytes = Shape::kFormat.scale_block_bytes();
+    if (first_ >= work_.items) {
+      ring.fill(nullptr, 0, nullptr, 0);
+      return;
+    }
+    const int tiles = min(Shape::kChunkTiles, left_);
+    ring.fill(codes_, tiles * kTileBytes, scales_, tiles / Shape::kPerBlock * kBlockBytes);
+    codes_ += tiles * kTileBytes;
+    scales_ += tiles / Shape::kPerBlock * kBlockBytes;
+    left_ -= tiles;
+    if (left_ > 0) return;
+    if (++unit_.visit < unit_.visit_end) return begin_visit();
+    walk_.next();
+    find_unit();
+  }
+
+ private:
+  __device__ void begin_visit() {
+    const FewRowsParameters& p = work_.p;
+    const int tile = p.leaves.tiles[unit_.leaf];
+    left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
+    codes_ = p.codes + unit_.row_tile * p.row_codes + int64_t{tile} * Shape::kFormat.tile_bytes();
+    scales_ = p.scales + unit_.row_tile * p.row_scales +
+              int64_t{tile / Shape::kPerBlock} * Shape::kFormat.scale_block_bytes();
+    if (!work_.has_experts()) return;
+    const int64_t matrix = work_.visits->matrix[unit_.visit];
+    codes_ += matrix * p.matrix_codes;
+    scales_ += matrix * p.matrix_scales;
+  }
+  // The next unit from where it stands on that has a visit.
+  __device__ void find_unit() {
+    while (first_ < work_.items) {
+      for (; walk_.more(); walk_.next()) {
+        unit_ = walk_.unit();
+        if (unit_.visit < unit_.visit_end) return begin_visit();
+      }
+      first_ += work_.item_step;
+      walk_.begin(first_);
+    }
+  }
+
+  const FewRowsWork& work_;
+  UnitWalk walk_;
+  int first_;  // item of those taken at once
+  LeafUnit unit_ = {};
+  int left_ = 0;  // tiles of the visit
+  const uint8_t* codes_ = nullptr;
+  const uint8_t* scales_ = nullptr;
+};
+
+// Where a lane finds the activations of a visit's columns.
+template <int kOctets>
+struct LaneColumns {
+  uint32_t row[kOctets];  // shared address of what the lane names to ldmatrix
+  int sums[kOctets][2];   // of columns 2t and 2t + 1 among a group's sums
+
+  __device__ void set(const FewRowsWork& work, int visit, int lane, uint32_t shared) {
+    const FewRowsParameters& p = work.p;
+#pragma unroll
+    for (int octet = 0; octet < kOctets; ++octet) {
+      const auto of_column = [&](int column) {
+        const bool halves = p.x_halves == 2;
+        const int in_visit = column + (halves ? 0 : 8 * octet);
+        const int row = work.has_experts()
+                            ? work.visits->source[work.visits->begin[visit] +
+                                                  min(in_visit, work.visits->rows(visit) - 1)]
+                            : min(in_visit, p.x_rows - 1);
+        return row + (halves ? octet * p.x_rows : 0);
+      };
+      row[octet] = shared + p.x_at + of_column(lane % 8) * p.x_row_bytes + lane / 8 * 16;
+      sums[octet][0] = of_column(2 * (lane % 4));
+      sums[octet][1] = of_column(2 * (lane % 4) + 1);
+    }
+  }
+};
+
+__device__ __forceinline__ void load_matrices(uint32_t (&to)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(address)
+               : "memory");
+}
+
+// A warp's sums of 16 rows and up to 8 * kOctets columns: each lane's, of rows g, g, g + 8, g + 8
+// and columns 2t, 2t + 1, 2t, 2t + 1.
+template <class Type, int kOctets>
+struct LeafSums {
+  float sum[kOctets][4];
+  float part[Type::kAffine ? kOctets : 1][4];  // of a group, still to be scaled
+
+  __device__ void clear() {
+#pragma unroll
+    for (auto& four : sum)
+#pragma unroll
+      for (float& value : four) value = 0.0f;
+  }
+
+  // `x` is the byte of the tile in a row of activations, `group_sums` those of the tile's groups.
+  __device__ __forceinline__ void add_tile(const FewRowsParameters& p, const uint8_t* codes,
+                                           const uint8_t* scales, int tile,
+                                           const LaneColumns<kOctets>& columns, int x,
+                                           const float* group_sums, int lane) {
+    LaneCodes<Type::kFormat.coding> words;
+    words.load(codes, lane);
+    uint32_t b[kOctets][2][4];
+#pragma unroll
+    for (int octet = 0; octet < kOctets; ++octet) {
+      load_matrices(b[octet][0], columns.row[octet] + x);
+      load_matrices(b[octet][1], columns.row[octet] + x + 64);
+    }
+    if constexpr (Type::kAffine) {
+      add_affine(p, words, scales, tile, columns, group_sums, b, lane);
+    } else {
+      uint32_t a[4][4];
+#pragma unroll
+      for (int i = 0; i < kLaneRegisters; ++i) a[i / 4][i % 4] = words.pair(i);
+      scale(a, scales, lane);
+#pragma unroll
+      for (int step = 0; step < 4; ++step)
+#pragma unroll
+        for (int octet = 0; octet < kOctets; ++octet)
+          mma<typename Type::T>(sum[octet], a[step], b[octet][step / 2][step % 2 * 2],
+                                b[octet][step / 2][step % 2 * 2 + 1]);
+    }
+  }
+
+ private:
+  // Codes become values.
+  __device__ __forceinline__ static void scale(uint32_t (&a)[4][4], const uint8_t* scales,
+                                               int lane) {
+    constexpr PackedFormat kFormat = Type::kFormat;
+    if constexpr (kFormat.scaling == Scaling::kE8M0) {
+      constexpr int kExponent = kFormat.coding == Coding::kE2M1 ? kE2M1Exponent : kE4M3Exponent;
+      const PowerScales<kExponent> powers = {
+          *reinterpret_cast<const uint32_t*>(scales + lane / 4 * 4)};
+      if (__any_sync(~0u, powers.wide())) {
+#pragma unroll
+        for (int i = 0; i < kLaneRegisters; ++i)
+          a[i / 4][i % 4] =
+              multiply_pairs(multiply_pairs(a[i / 4][i % 4], PowerScales<kExponent>::kFirst),
+                             powers.second(i / 8 * 2 + i % 2));
+      } else {
+#pragma unroll
+        for (int i = 0; i < kLaneRegisters; ++i)
+          a[i / 4][i % 4] = multiply_pairs(a[i / 4][i % 4], powers.factor(i / 8 * 2 + i % 2));
+      }
+    } else if constexpr (kFormat.scaling == Scaling::kE4M3) {
+      uint32_t factors[4];
+      nvfp4_factors(*reinterpret_cast<const uint2*>(scales + lane / 4 * 8), factors);
+#pragma unroll
+      for (int i = 0; i < kLaneRegisters; ++i)
+        a[i / 4][i % 4] = multiply_pairs(
+            a[i / 4][i % 4], i % 2 == 0 ? low_twice(factors[i / 4]) : high_twice(factors[i / 4]));
+    }
+  }
+
+  struct GroupScales {
+    float scale[2];  // of rows g and g + 8
+    float bias[2];
+  };
+  __device__ __forceinline__ static GroupScales group_scales(const FewRowsParameters& p,
+                                                             const uint8_t* at) {
+    if constexpr (Type::kFormat.scaling == Scaling::kAffine32) {
+      const auto four = *reinterpret_cast<const float4*>(at);
+      return {{four.x, four.y}, {four.z, four.w}};
+    } else {
+      const auto pairs = *reinterpret_cast<const uint2*>(at);
+      if (p.f16_scales != 0) {
+        const float2 scale = __half22float2(reinterpret_cast<const __half2&>(pairs.x));
+        const float2 bias = __half22float2(reinterpret_cast<const __half2&>(pairs.y));
+        return {{scale.x, scale.y}, {bias.x, bias.y}};
+      }
+      return {{__uint_as_float(pairs.x << 16), __uint_as_float(pairs.x & 0xffff0000u)},
+              {__uint_as_float(pairs.y << 16), __uint_as_float(pairs.y & 0xffff0000u)}};
+    }
+  }
+
+  __device__ __forceinline__ void add_affine(const FewRowsParameters& p,
+                                             const LaneCodes<Type::kFormat.coding>& words,
+                                             const uint8_t* scales, int tile,
+                                             const LaneColumns<kOctets>& columns,
+                                             const float* group_sums,
+                                             const uint32_t (&b)[kOctets][2][4], int lane) {
+    constexpr PackedFormat kFormat = Type::kFormat;
+    constexpr int kGroups = kFormat.groups_per_block();
+    constexpr int kSteps = 4 / kGroups;
+    constexpr bool kSpans = kFormat.group > kTileInputs;  // two tiles
+    constexpr int kGroupBytes = kFormat.scaling == Scaling::kAffine32 ? 16 : 8;
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      if (!kSpans || tile % 2 == 0) {
+#pragma unroll
+        for (auto& four : part)
+#pragma unroll
+          for (float& value : four) value = 0.0f;
+      }
+#pragma unroll
+      for (int step = group * kSteps; step < (group + 1) * kSteps; ++step) {
+        const uint32_t a[4] = {words.pair(4 * step), words.pair(4 * step + 1),
+                               words.pair(4 * step + 2), words.pair(4 * step + 3)};
+#pragma unroll
+        for (int octet = 0; octet < kOctets; ++octet)
+          mma<typename Type::T>(part[octet], a, b[octet][step / 2][step % 2 * 2],
+                                b[octet][step / 2][step % 2 * 2 + 1]);
+      }
+      if (kSpans && tile % 2 == 0) continue;
+      const GroupScales by = group_scales(p, scales + (lane / 4 * kGroups + group) * kGroupBytes);
+      const float* const of_group = group_sums + group * p.x_rows * p.x_halves;
+#pragma unroll
+      for (int octet = 0; octet < kOctets; ++octet)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          sum[octet][i] = fmaf(by.scale[i / 2], part[octet][i], sum[octet][i]);
+          sum[octet][i] = fmaf(by.bias[i / 2], of_group[columns.sums[octet][i % 2]], sum[octet][i]);
+        }
+    }
+  }
+};
+
+}  // namespace strake::cuda

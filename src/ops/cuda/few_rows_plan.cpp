@@ -1,0 +1,80 @@
+#include "ops/cuda/few_rows_plan.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace strake::cuda {
+namespace {
+
+int aligned(int bytes) { return (bytes + 127) / 128 * 128; }
+
+// Items taken at once, for which warps have about the same to do: as few as will do, or as many.
+enum class Prefer { kFew, kMany };
+int choose_items(int leaves, int warps, int most, Prefer prefer) {
+  int best = 1;
+  double best_use = 0;
+  for (int items = 1; items <= std::clamp(most, 1, 16); ++items) {
+    const int units = items * leaves;
+    if (items > 1 && units > 2 * warps) break;
+    const int turns = (units + warps - 1) / warps;
+    const double use = static_cast<double>(units) / (turns * warps);
+    if (use > best_use + (prefer == Prefer::kFew ? 0.01 : -0.01)) {
+      best_use = std::max(best_use, use);
+      best = items;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size) {
+  const ExpertRows& experts = p.experts;
+  const bool mixes = experts.tokens > 0;
+  const int columns_at_once = p.x_halves == 2 ? 8 : 8 * size.octets;
+  p.columns = p.x_rows;
+  if (experts.rows > 0) p.columns = std::min(columns_at_once, experts.rows);
+  if (mixes) p.columns = experts.tokens;
+  const int rows = p.x_rows * p.x_halves;
+  const bool affine = format.scaling == Scaling::kAffine16 || format.scaling == Scaling::kAffine32;
+  int64_t items = p.row_tiles;
+  if (experts.rows > 0) items *= mixes ? experts.groups : experts.rows;
+  const int leaves = p.leaves.count;
+  for (int slices = 1; slices <= leaves; slices += p.perfect != 0 ? slices : 1) {
+    int most_leaves = 0, most_tiles = 0;
+    for (int slice = 0; slice < slices; ++slice) {
+      const int first = slice * leaves / slices, end = (slice + 1) * leaves / slices;
+      most_leaves = std::max(most_leaves, end - first);
+      most_tiles = std::max(most_tiles, p.leaves.tiles[end] - p.leaves.tiles[first]);
+    }
+    const int blocks_of_slice = std::max(1, size.multiprocessors / slices);
+    const auto share = static_cast<int>(
+        std::min<int64_t>((items + blocks_of_slice - 1) / blocks_of_slice, 1 << 20));
+    // Slices meet in memory, which takes its time: the less often the better.
+    p.items_at_once =
+        choose_items(most_leaves, size.warps, share, slices == 1 ? Prefer::kFew : Prefer::kMany);
+    p.slices = slices;
+    p.units = p.items_at_once * most_leaves;
+    const int64_t sums = int64_t{2} * p.units * p.columns * kTileRows * 4;
+    p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
+    const int64_t x = int64_t{rows} * p.x_row_bytes;
+    const int64_t group_sums =
+        affine ? int64_t{most_tiles} * kTileInputs / format.group * rows * 4 : 0;
+    const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
+    const int64_t others = size.barrier_bytes + sums + x + group_sums + visits + 1024;
+    p.stages = static_cast<int>(
+        std::min<int64_t>((size.shared_bytes - others) / size.stage_bytes, size.stages));
+    if (p.stages < 2) continue;
+    p.sums_at = aligned(size.barrier_bytes + p.stages * size.stage_bytes);
+    p.x_at = p.sums_at + aligned(static_cast<int>(sums));
+    p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
+    p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
+    p.last_at = p.visits_at + aligned(static_cast<int>(visits));
+    const int64_t turns = (items + p.items_at_once - 1) / p.items_at_once;
+    if (slices > 1 && turns > kMaxArrivals) continue;
+    return {static_cast<int>(std::min<int64_t>(blocks_of_slice, turns)) * slices, p.last_at + 128};
+  }
+  return {};
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,57 @@
+// Starting kernels, and what comes of it.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <string>
+
+#include "strake/base/error.h"
+
+namespace strake::cuda {
+
+// Throws Error(kSystem) that names what was asked of the device.
+inline void check(cudaError_t result, const char* what) {
+  if (result != cudaSuccess)
+    throw Error(ErrorKind::kSystem, std::string(what) + ": " + cudaGetErrorString(result));
+}
+
+// Whether a kernel may start while the one before it in the stream still runs; it then waits in
+// wait_for_predecessor() before it reads what that one writes.
+enum class Order { kAfter, kOverlapping };
+
+struct Launch {
+  const char* what;
+  dim3 grid;
+  dim3 block;
+  size_t shared = 0;  // bytes
+  cudaStream_t stream = nullptr;
+  Order order = Order::kAfter;
+};
+
+// Neither allocates nor waits, so that it may be captured in a graph.
+template <class... Parameters, class... Arguments>
+void launch(const Launch& at, void (*kernel)(Parameters...), const Arguments&... arguments) {
+  const auto run = [&](Parameters... values) {
+    const auto* const function = reinterpret_cast<const void*>(kernel);
+    if (at.shared > size_t{48} << 10)
+      check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(at.shared)),
+            at.what);
+    cudaLaunchAttribute overlap{};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = at.grid;
+    config.blockDim = at.block;
+    config.dynamicSmemBytes = at.shared;
+    config.stream = at.stream;
+    config.attrs = &overlap;
+    config.numAttrs = at.order == Order::kOverlapping ? 1 : 0;
+    void* pointers[] = {&values...};
+    check(cudaLaunchKernelExC(&config, function, pointers), at.what);
+  };
+  run(static_cast<Parameters>(arguments)...);
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,13 @@
+// Kernels for bfloat16 x with affine weights that have other scales.
+#include "ops/cuda/many_rows_start_sm90.h"
+
+namespace strake::cuda {
+
+template void start_wgmma<FloatFragment<Coding::kUInt2>>(const ManyRowsStart& start);
+template void start_wgmma<FloatFragment<Coding::kUInt3>>(const ManyRowsStart& start);
+template void start_wgmma<FloatFragment<Coding::kUInt4>>(const ManyRowsStart& start);
+template void start_wgmma<FloatFragment<Coding::kUInt5>>(const ManyRowsStart& start);
+template void start_wgmma<FloatFragment<Coding::kUInt6>>(const ManyRowsStart& start);
+template void start_wgmma<FloatFragment<Coding::kUInt8>>(const ManyRowsStart& start);
+
+}  // namespace strake::cuda

@@ -1,0 +1,229 @@
+#include "ops/cuda/many_rows_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+namespace strake::cuda {
+namespace {
+
+int tiles_of(const SumTree::Node& node) {
+  return static_cast<int>((node.end - node.begin + kTileInputs - 1) / kTileInputs);
+}
+
+class Builder {
+ public:
+  Builder(const SumTree& tree, PackedPlace begin) : tree_(tree), at_(begin) {
+    built_.piece_tile[0] = at_.tile;
+  }
+
+  // The nodes so many levels below, each a piece.
+  bool add_pieces(int node, int levels) {
+    if (levels > 0) {
+      const SumTree::Node& at = tree_.node(node);
+      return at.left >= 0 && add_pieces(at.left, levels - 1) && add_pieces(at.right, levels - 1);
+    }
+    if (!add(node, 0)) return false;
+    cut_ = runs_;
+    end_piece(at_.tile);
+    return true;
+  }
+
+  // A chain's parts, equally many in each piece.
+  bool add_chain(int node, int64_t tokens, int pieces) {
+    const int first = at_.tile;
+    if (!add_runs(node)) return false;
+    const int tiles = at_.tile - first;
+    const int parts = chain_parts(tokens, tiles);
+    if (parts % pieces != 0) return false;
+    const int of_piece = parts / pieces;
+    built_.deepest = std::countr_zero(static_cast<unsigned>(of_piece));
+    for (int part = 0; part < parts; ++part) {
+      const int begin = tiles * part / parts;
+      const int end = tiles * (part + 1) / parts;
+      const int in_piece = part % of_piece;
+      add_sum({end - begin, std::countr_one(static_cast<unsigned>(in_piece))});
+      if (in_piece + 1 < of_piece) continue;
+      cut_runs(first + end);
+      end_piece(first + end);
+    }
+    return true;
+  }
+  const ManyRowsSchedule& built() const { return built_; }
+
+ private:
+  void add_sum(ManyRowsParameters::Sum sum) { built_.sums[static_cast<size_t>(sums_++)] = sum; }
+
+  // The piece that has all sums, and all runs up to cut_, since the one before it.
+  void end_piece(int tile) {
+    const auto end = static_cast<size_t>(++pieces_);
+    built_.piece_tile[end] = tile;
+    built_.run_begin[end] = cut_;
+    built_.sum_begin[end] = sums_;
+  }
+
+  // Parts the run that goes on at `tile`; runs before cut_ are of pieces that end there or before.
+  void cut_runs(int tile) {
+    int at = built_.piece_tile[static_cast<size_t>(pieces_)];
+    for (; cut_ < runs_ && at < tile; ++cut_) {
+      auto& run = built_.runs[static_cast<size_t>(cut_)];
+      const int before = tile - at;
+      if (run.tiles > before) {
+        std::copy_backward(built_.runs.begin() + cut_, built_.runs.begin() + runs_,
+                           built_.runs.begin() + runs_ + 1);
+        ++runs_;
+        built_.runs[static_cast<size_t>(cut_) + 1] = {run.column + before * kTileInputs,
+                                                      run.tiles - before};
+        run.tiles = before;
+      }
+      at += run.tiles;
+    }
+  }
+
+  bool add_run(const SumTree::Node& leaf) {
+    if (runs_ == kMaxLeaves) return false;
+    const int tiles = tiles_of(leaf);
+    built_.runs[static_cast<size_t>(runs_++)] = {at_.column, tiles};
+    at_.tile += tiles;
+    at_.column += static_cast<int>(leaf.end - leaf.begin);
+    return true;
+  }
+  bool add_runs(int node) {
+    const SumTree::Node& at = tree_.node(node);
+    return at.left < 0 ? add_run(at) : add_runs(at.left) && add_runs(at.right);
+  }
+
+  // `below` sums wait while this node is summed.
+  bool add(int node, int below) {
+    const SumTree::Node& at = tree_.node(node);
+    if (at.left >= 0) {
+      if (!add(at.left, below) || !add(at.right, below + 1)) return false;
+      ++built_.sums[static_cast<size_t>(sums_ - 1)].merges;
+      return true;
+    }
+    if (!add_run(at)) return false;
+    add_sum({tiles_of(at), 0});
+    built_.deepest = std::max(built_.deepest, below);
+    return true;
+  }
+
+  const SumTree& tree_;
+  PackedPlace at_;
+  ManyRowsSchedule built_;
+  int runs_ = 0;
+  int cut_ = 0;
+  int sums_ = 0;
+  int pieces_ = 0;
+};
+
+// What a block has room for, beside stages and weights.
+int most_levels(int tokens) {
+  switch (tokens) {
+    case 32:
+      return 6;
+    case 64:
+      return 3;
+    default:
+      return 2;
+  }
+}
+
+// Cycles that the blocks of one multiprocessor take for a tile of columns each, by the tensor cores
+// and by the instructions that decode weights, which one block's warps cannot issue without pause.
+double cycles_of_tile(int tokens, int resident) {
+  const double products = 4.0 * tokens * resident;
+  return std::max(products * 1.06, resident == 1 ? 600.0 : 350.0 * resident);
+}
+
+// Blocks that a multiprocessor has room for.
+int most_resident(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  if (tiling.tokens > 64) return 1;
+  return schedule.deepest <= (tiling.tokens == 32 ? 2 : 1) ? 2 : 1;
+}
+
+// Clusters that a GPU has room for. A cluster lies in one group of multiprocessors, of which some
+// lack a pair or more.
+int64_t clusters_at_once(int multiprocessors, int blocks, int resident) {
+  const int64_t all = int64_t{multiprocessors} * resident / blocks;
+  return std::max<int64_t>(1, 2 * resident % blocks == 0 ? all : all * 10 / 11);
+}
+
+}  // namespace
+
+int chain_parts(int64_t tokens, int tiles) {
+  if (tiles < 8 || tokens > 1024) return 1;
+  return tokens > 128 ? 2 : 4;
+}
+
+int ManyRowsSchedule::longest(int pieces) const {
+  int longest = 0;
+  for (size_t i = 0; i < static_cast<size_t>(pieces); ++i)
+    longest = std::max(longest, piece_tile[i + 1] - piece_tile[i]);
+  return longest;
+}
+
+std::optional<ManyRowsSchedule> many_rows_schedule(const SumTree& tree, int node, PackedPlace begin,
+                                                   int pieces, SumOrder order) {
+  Builder builder(tree, begin);
+  int levels = 0;
+  while ((1 << levels) < pieces) ++levels;
+  const bool can = order.leaves == LeafOrder::kChain
+                       ? builder.add_chain(node, order.tokens, pieces)
+                       : pieces == 1 << levels && builder.add_pieces(node, levels);
+  if (!can) return std::nullopt;
+  return builder.built();
+}
+
+int packed_tiles(const SumTree& tree, int node) {
+  const SumTree::Node& at = tree.node(node);
+  if (at.left < 0) return tiles_of(at);
+  return packed_tiles(tree, at.left) + packed_tiles(tree, at.right);
+}
+
+int shared_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  if (tiling.tokens == 128) return std::max(0, schedule.deepest - 1);
+  return schedule.deepest;
+}
+
+bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  if (tiling.share_x * tiling.pieces > kMaxPieces || tiling.tokens / 8 < tiling.pieces)
+    return false;
+  if (tiling.tokens == 256) return schedule.deepest == 0;
+  return shared_levels(tiling, schedule) <= most_levels(tiling.tokens);
+}
+
+std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumTree& tree, int node,
+                                            LeafOrder order) {
+  std::optional<ManyRowsTiling> best;
+  double least = std::numeric_limits<double>::infinity();
+  const int64_t row_blocks = (size.outputs + kBlockOutputs - 1) / kBlockOutputs;
+  for (const int pieces : {1, 2, 4, 8}) {
+    const auto schedule = many_rows_schedule(tree, node, {}, pieces, {order, size.tokens});
+    if (!schedule) continue;
+    for (const int tokens : {32, 64, 128, 256}) {
+      ManyRowsTiling tiling{tokens, 1, pieces};
+      if (!can_have(tiling, *schedule)) continue;
+      if (pieces == 1 && tokens == 256 && row_blocks > 1) tiling.share_x = 2;
+      const int cluster = tiling.share_x * pieces;
+      const int64_t clusters = (row_blocks + tiling.share_x - 1) / tiling.share_x *
+                               ((size.tokens + tokens - 1) / tokens);
+      const int most = most_resident(tiling, *schedule);
+      const int resident = clusters * cluster > size.multiprocessors ? most : 1;
+      const int64_t at_once = clusters_at_once(size.multiprocessors, cluster, most);
+      const auto waves = static_cast<double>((clusters + at_once - 1) / at_once);
+      // Sums of a piece end with a pause of the tensor cores, a tile with its way out, a piece with
+      // its block's start and the others' sums.
+      const double sums = schedule->sum_begin[1] * (900.0 + 4.0 * tokens);
+      const double end = 1500 + 10.0 * tokens + (pieces > 1 ? 3500 + 12.0 * tokens : 0);
+      const double time =
+          waves * (schedule->longest(pieces) * cycles_of_tile(tokens, resident) + sums + end);
+      if (time < least) {
+        least = time;
+        best = tiling;
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,52 @@
+// Starts the kernel of many_rows_kernel_sm90.h.
+#pragma once
+
+#include <algorithm>
+
+#include "ops/cuda/launch.h"
+#include "ops/cuda/many_rows_kernel_sm90.h"
+#include "ops/cuda/many_rows_start.h"
+
+namespace strake::cuda {
+
+template <class Fragment, int kTokens>
+void start_tokens(const ManyRowsStart& start) {
+  const ManyRowsParameters& p = start.parameters;
+  const auto kernel = many_rows_kernel<Fragment, kTokens>;
+  const int shared = ManyRowsShape<Fragment, kTokens>::shared_bytes(p.levels);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+        "product with many rows");
+  const int cluster = p.share_x * p.pieces;
+  // A cluster in pieces makes one tile; others take tile after tile.
+  int clusters = p.tiles();
+  if (p.pieces == 1)
+    clusters = std::min(clusters, std::max(1, start.device.multiprocessors *
+                                                  ManyRowsRegisters<kTokens>::kBlocks / cluster));
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = static_cast<unsigned>(clusters * cluster);
+  config.blockDim = kManyRowsThreads;
+  config.dynamicSmemBytes = static_cast<size_t>(shared);
+  config.stream = start.stream;
+  config.attrs = &attribute;
+  config.numAttrs = cluster > 1 ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel, p, start.weights), "product with many rows");
+}
+
+template <class Fragment>
+void start_wgmma(const ManyRowsStart& start) {
+  switch (start.tokens_of_tile) {
+    case 32:
+      return start_tokens<Fragment, 32>(start);
+    case 64:
+      return start_tokens<Fragment, 64>(start);
+    case 128:
+      return start_tokens<Fragment, 128>(start);
+    default:
+      return start_tokens<Fragment, 256>(start);
+  }
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,157 @@
+#include "ops/cuda/routing.h"
+
+#include "ops/cuda/launch.h"
+#include "ops/cuda/order.h"
+#include "ops/cuda/ptx.h"
+#include "ops/cuda/reduce.h"
+
+namespace strake::cuda {
+namespace {
+
+constexpr unsigned kAll = 0xffffffffu;
+constexpr uint32_t kNone = 0;  // below every number
+
+// The router's own exponential (src/nn/router.cpp), operation by operation.
+__device__ double exp_everywhere(double x) {
+  constexpr double kLn2High = 0x1.62e42feep-1;
+  constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
+  if (x < -700) return 0;
+  if (x > 700) x = 700;
+  const double n = floor(__dadd_rn(__dmul_rn(x, 0x1.71547652b82fep+0), 0.5));
+  const double r = __dsub_rn(__dsub_rn(x, __dmul_rn(n, kLn2High)), __dmul_rn(n, kLn2Low));
+  double sum = 1;
+  for (int i = 14; i > 0; --i) sum = __dadd_rn(1, __ddiv_rn(__dmul_rn(sum, r), i));
+  return ldexp(sum, static_cast<int>(n));
+}
+
+// The warp's work on one row: expert 32 i + lane is in a lane's value i.
+struct Row {
+  const RouteRule& rule;
+  float* scores;    // [experts], shared memory
+  uint32_t* order;  // [experts]: what is chosen by; kNone once it is
+  int lane;
+
+  // Takes the largest of order[begin..end), of equal ones the first; its index.
+  __device__ int take_largest(int begin, int end) const {
+    uint32_t most = kNone;
+    int at = end;
+    for (int i = begin + lane; i < end; i += 32)
+      if (order[i] > most) {
+        most = order[i];
+        at = i;
+      }
+    const uint32_t largest = __reduce_max_sync(kAll, most);
+    const int first = __reduce_min_sync(kAll, most == largest ? at : end);
+    __syncwarp();
+    if (lane == 0 && first < end) order[first] = kNone;
+    __syncwarp();
+    return first;
+  }
+
+  // Softmax over the experts whose order is `kNone`, or over all.
+  template <class Counts>
+  __device__ void softmax(const float* logits, const Counts& counts) const {
+    float largest = -INFINITY;
+    for (int i = lane; i < rule.experts; i += 32)
+      if (counts(i)) largest = fmaxf(largest, logits[i]);
+    largest = warp_max(largest);
+    double sum = 0;
+    for (int i = lane; i < rule.experts; i += 32)
+      if (counts(i)) sum += exp_everywhere(double{logits[i]} - double{largest});
+    sum = warp_sum(sum);
+    for (int i = lane; i < rule.experts; i += 32)
+      if (counts(i))
+        scores[i] = static_cast<float>(exp_everywhere(double{logits[i]} - double{largest}) / sum);
+  }
+};
+
+// Leaves the experts of the best groups; others count as 0. `choice` [experts] is what they are
+// chosen by, `quality` [groups] room.
+__device__ void leave_best_groups(const Row& row, const float* choice, uint32_t* quality) {
+  const RouteRule& rule = row.rule;
+  const int size = rule.experts / rule.groups;
+  for (int group = 0; group < rule.groups; ++group) {
+    float sum = 0;
+    for (int term = 0; term < rule.group_terms; ++term)
+      sum += choice[row.take_largest(group * size, (group + 1) * size)];
+    if (row.lane == 0) quality[group] = ordered(sum);
+  }
+  __syncwarp();
+  // The best groups' entries become kNone.
+  const Row groups{rule, nullptr, quality, row.lane};
+  for (int i = 0; i < rule.chosen_groups; ++i) groups.take_largest(0, rule.groups);
+  for (int i = row.lane; i < rule.experts; i += 32)
+    row.order[i] = quality[i / size] == kNone ? ordered(choice[i]) : ordered(0.0f);
+  __syncwarp();
+}
+
+// A warp a row.
+__global__ void route_kernel(const RouteRule rule, const float* all_logits, const float* correction,
+                             RouteOut out) {
+  const int lane = threadIdx.x;
+  float* const scores = reinterpret_cast<float*>(dynamic_shared());
+  float* const choice = scores + rule.experts;
+  auto* const order = reinterpret_cast<uint32_t*>(choice + rule.experts);
+  uint32_t* const quality = order + rule.experts;
+  const Row row{rule, scores, order, lane};
+  const float* const logits = all_logits + int64_t{blockIdx.x} * rule.experts;
+  const auto is_chosen = [&](int i) { return order[i] == kNone; };
+
+  int nan = 0;
+  for (int i = lane; i < rule.experts; i += 32) nan |= logits[i] != logits[i] ? 1 : 0;
+  nan = __any_sync(kAll, nan);
+  if (nan && lane == 0) *out.invalid = 1;
+
+  if (rule.scores == RouteRule::Scores::kSoftmax) {
+    row.softmax(logits, [](int) { return true; });
+  } else {
+    for (int i = lane; i < rule.experts; i += 32)
+      scores[i] = rule.scores == RouteRule::Scores::kSoftmaxOfChosen
+                      ? logits[i]
+                      : static_cast<float>(1 / (1 + exp_everywhere(-double{logits[i]})));
+  }
+  for (int i = lane; i < rule.experts; i += 32) {
+    const bool corrected =
+        correction != nullptr && rule.scores != RouteRule::Scores::kSoftmaxOfChosen;
+    choice[i] = corrected ? scores[i] + correction[i] : scores[i];
+    order[i] = ordered(nan ? 0.0f : choice[i]);
+  }
+  __syncwarp();
+  if (rule.groups > 1 && rule.scores != RouteRule::Scores::kSoftmaxOfChosen && !nan)
+    leave_best_groups(row, choice, quality);
+  for (int i = 0; i < rule.chosen; ++i) row.take_largest(0, rule.experts);
+  if (rule.scores == RouteRule::Scores::kSoftmaxOfChosen) row.softmax(logits, is_chosen);
+  __syncwarp();
+
+  // In ascending order of experts, as all sums over them.
+  float sum = 0;
+  for (int first = 0; first < rule.experts; first += 32) {
+    unsigned found = __ballot_sync(kAll, first + lane < rule.experts && is_chosen(first + lane));
+    for (; found != 0; found &= found - 1)
+      sum += scores[first + __ffs(static_cast<int>(found)) - 1];
+  }
+  const float divisor = rule.weights == RouteRule::Weights::kNormalized ? sum + 1e-20f : 1.0f;
+  int64_t at = int64_t{blockIdx.x} * rule.chosen;
+  for (int first = 0; first < rule.experts; first += 32) {
+    const bool own = first + lane < rule.experts && is_chosen(first + lane);
+    const unsigned found = __ballot_sync(kAll, own);
+    if (own) {
+      const int64_t to = at + __popc(found & ((1u << lane) - 1));
+      out.experts[to] = first + lane;
+      out.weights[to] = scores[first + lane] / divisor * rule.scale;
+    }
+    at += __popc(found);
+  }
+}
+
+}  // namespace
+
+void route(const RouteRule& rule, const float* logits, const float* correction, int64_t rows,
+           const RouteOut& out, cudaStream_t stream) {
+  if (rows == 0) return;
+  const size_t shared = static_cast<size_t>(3 * rule.experts + rule.groups) * sizeof(float);
+  launch({"route", static_cast<unsigned>(rows), kWarp, shared, stream}, route_kernel, rule, logits,
+         correction, out);
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,265 @@
+#include "ops/cuda/select_keys.h"
+#include "ops/cuda/codes.h"
+
+#include <algorithm>
+#include <cfloat>
+
+#include "ops/cuda/launch.h"
+#include "ops/cuda/order.h"
+#include "ops/cuda/ptx.h"
+
+namespace strake::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kKeys = 64;       // positions of a block: 16 a warp
+constexpr int kTokens = 8;      // rows that share a block's keys
+constexpr int kPad = 8;         // elements: rows begin in different banks
+constexpr int kMostDepth = 16;  // steps of 16 along a head
+constexpr int64_t kScoresAtOnce = int64_t{1} << 26;
+
+struct IndexCall {
+  const void* q;
+  const float* weights;
+  const CachedSequence* caches;
+  int32_t* selected;
+  float* scores;  // [rows at once, stride]
+  int64_t stride;
+  int64_t first_row;
+  int64_t rows;  // at once
+  TokenRows all;
+  int heads;
+  int width;
+  int count;
+};
+
+__device__ int position_of(const IndexCall& call, int64_t row) {
+  return call.all.first_positions[row / call.all.tokens] + static_cast<int>(row % call.all.tokens);
+}
+
+// What is no number is the least of all that are.
+__device__ float score_of(float sum) { return sum > -FLT_MAX ? sum : -FLT_MAX; }
+
+// Scores of 64 keys for up to eight tokens of one sequence. Keys are the rows of the products,
+// heads their columns.
+template <class T>
+__global__ void __launch_bounds__(kThreads) score_kernel(const IndexCall call) {
+  const int row_size = call.width + kPad;
+  const int heads = (call.heads + 15) / 16 * 16;
+  T* const keys = reinterpret_cast<T*>(dynamic_shared());
+  T* const queries = keys + kKeys * row_size;
+  float* const weights = reinterpret_cast<float*>(queries + heads * row_size);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int64_t first = call.first_row + int64_t{blockIdx.y} * kTokens;
+  const int64_t end = min(first + kTokens, call.first_row + call.rows);
+  const int first_key = blockIdx.x * kKeys;
+  const int units = call.width / 8;
+  int64_t sequence = -1;
+  uint32_t held[kMostDepth][4];
+  for (int64_t row = first; row < end; ++row) {
+    const int position = position_of(call, row);
+    if (first_key > position) continue;
+    __syncthreads();  // the queries before have been used
+    if (row / call.all.tokens != sequence) {
+      sequence = row / call.all.tokens;
+      const int64_t last = min(end, (sequence + 1) * call.all.tokens) - 1;
+      const int there = position_of(call, last) + 1 - first_key;
+      const auto* const from = static_cast<const T*>(call.caches[sequence].keys.elements) +
+                               int64_t{first_key} * call.width;
+      for (int i = threadIdx.x; i < kKeys * units; i += kThreads) {
+        const int key = i / units, unit = i % units;
+        copy_async(keys + key * row_size + unit * 8,
+                   from + (key < there ? key * call.width + unit * 8 : 0), key < there ? 16 : 0);
+      }
+      commit_copies();
+      wait_for_copies<0>();
+      __syncthreads();
+      const T* const key_at = keys + (warp * 16 + lane % 16) * row_size + lane / 16 * 8;
+#pragma unroll
+      for (int k = 0; k < kMostDepth; ++k)
+        if (k * 16 < call.width) ldmatrix(held[k], key_at + k * 16);
+    }
+    const T* const q = static_cast<const T*>(call.q) + row * call.heads * call.width;
+    for (int i = threadIdx.x; i < heads * units; i += kThreads) {
+      const int head = i / units, unit = i % units;
+      copy_async(queries + head * row_size + unit * 8,
+                 q + (head < call.heads ? head * call.width + unit * 8 : 0),
+                 head < call.heads ? 16 : 0);
+    }
+    commit_copies();
+    for (int i = threadIdx.x; i < heads; i += kThreads)
+      weights[i] = i < call.heads ? call.weights[row * call.heads + i] : 0.0f;
+    wait_for_copies<0>();
+    __syncthreads();
+    float sums[2] = {};
+    const T* const query_at = queries + (lane % 8 + lane / 16 * 8) * row_size + lane / 8 % 2 * 8;
+    for (int head = 0; head < heads; head += 16) {
+      float products[2][4] = {};
+#pragma unroll
+      for (int k = 0; k < kMostDepth; ++k) {
+        if (k * 16 >= call.width) break;
+        uint32_t b[4];
+        ldmatrix(b, query_at + head * row_size + k * 16);
+        mma<T>(products[0], held[k], b[0], b[1]);
+        mma<T>(products[1], held[k], b[2], b[3]);
+      }
+#pragma unroll
+      for (int n = 0; n < 2; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          sums[i / 2] += fmaxf(products[n][i], 0.0f) * weights[head + n * 8 + lane % 4 * 2 + i % 2];
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float sum = sums[half];
+      sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+      const int key = first_key + warp * 16 + half * 8 + lane / 4;
+      if (lane % 4 == 0 && key <= position)
+        call.scores[(row - call.first_row) * call.stride + key] = score_of(sum);
+    }
+  }
+}
+
+// The same for every width and dtype: a warp a key.
+template <class T>
+__global__ void __launch_bounds__(kThreads) score_any_kernel(const IndexCall call) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int64_t row = call.first_row + blockIdx.y;
+  const int position = position_of(call, row);
+  const auto* const keys = static_cast<const T*>(call.caches[row / call.all.tokens].keys.elements);
+  const T* const q = static_cast<const T*>(call.q) + row * call.heads * call.width;
+  for (int i = warp; i < kKeys; i += kThreads / 32) {
+    const int64_t key = int64_t{blockIdx.x} * kKeys + i;
+    if (key > position) break;
+    float sum = 0;
+    for (int head = 0; head < call.heads; ++head) {
+      float product = 0;
+      for (int k = lane; k < call.width; k += 32)
+        product += to_float(q[head * call.width + k]) * to_float(keys[key * call.width + k]);
+      sum += fmaxf(warp_sum(product), 0.0f) * call.weights[row * call.heads + head];
+    }
+    if (lane == 0) call.scores[(row - call.first_row) * call.stride + key] = score_of(sum);
+  }
+}
+
+constexpr int kRun = 4;  // scores that a thread places at once
+
+// A block a row: finds the lowest score that is selected, and writes positions in order.
+__global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall call) {
+  __shared__ OrderRoom<unsigned> room;
+  __shared__ uint32_t totals[kWarp + 1];
+  const int64_t row = call.first_row + blockIdx.x;
+  const int seen = position_of(call, row) + 1;
+  const float* const scores = call.scores + int64_t{blockIdx.x} * call.stride;
+  int32_t* const selected = call.selected + row * call.count;
+  if (seen <= call.count) {
+    for (int i = threadIdx.x; i < call.count; i += kOrderThreads) selected[i] = i < seen ? i : -1;
+    return;
+  }
+  const uint32_t edge = lowest_below(
+      static_cast<unsigned>(call.count), room,
+      [&](const auto& body) {
+        for (int i = threadIdx.x; i < seen; i += kOrderThreads) body(i, scores[i]);
+      },
+      [](int64_t, uint32_t, float) { return 1u; });
+  // All above the edge are selected, and so many at it.
+  const uint32_t ties = static_cast<uint32_t>(call.count) - room.above;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  uint32_t placed = 0, tied = 0;
+  for (int first = 0; first < seen; first += kOrderThreads * kRun) {
+    // Counts of those above in the low half, of those at the edge in the high one.
+    uint32_t own = 0;
+    uint32_t orders[kRun];
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) {
+      const int at = first + static_cast<int>(threadIdx.x) * kRun + i;
+      orders[i] = at < seen ? ordered(scores[at]) : 0;
+      own += orders[i] > edge ? 1u : orders[i] == edge ? 1u << 16 : 0u;
+    }
+    uint32_t up_to = own;
+#pragma unroll
+    for (int step = 1; step < kWarp; step *= 2) {
+      const uint32_t before = __shfl_up_sync(0xffffffffu, up_to, step);
+      if (lane >= step) up_to += before;
+    }
+    __syncthreads();  // the totals before have been read
+    if (lane == kWarp - 1) totals[warp] = up_to;
+    __syncthreads();
+    uint32_t above = placed, at_edge = tied;
+    for (int w = 0; w < kOrderThreads / kWarp; ++w) {
+      if (w == warp) {
+        above = placed + ((up_to - own) & 0xffffu);
+        at_edge = tied + ((up_to - own) >> 16);
+      }
+      placed += totals[w] & 0xffffu;
+      tied += totals[w] >> 16;
+    }
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) {
+      const int at = first + static_cast<int>(threadIdx.x) * kRun + i;
+      const bool is_above = orders[i] > edge, is_tie = orders[i] == edge;
+      if (is_above || (is_tie && at_edge < ties)) selected[above + min(at_edge, ties)] = at;
+      above += is_above ? 1 : 0;
+      at_edge += is_tie ? 1 : 0;
+    }
+  }
+}
+
+int64_t stride_of(const IndexShape& shape) { return (shape.positions + 3) / 4 * 4; }
+// As many as a grid has, and as leave their scores in some memory.
+int64_t rows_at_once(const IndexShape& shape, int64_t rows) {
+  const int64_t room = kScoresAtOnce / std::max<int64_t>(1, stride_of(shape));
+  return std::min({rows, std::max<int64_t>(1, room), int64_t{65535}});
+}
+
+template <class T>
+void score(const IndexShape& shape, const IndexCall& call, cudaStream_t stream) {
+  const auto tiles = static_cast<unsigned>((shape.positions + kKeys - 1) / kKeys);
+  if constexpr (sizeof(T) == 2) {
+    if (shape.width % 16 == 0 && shape.width <= kMostDepth * 16 && shape.heads <= 256) {
+      const int64_t heads = (shape.heads + 15) / 16 * 16;
+      const size_t shared =
+          static_cast<size_t>((kKeys + heads) * (shape.width + kPad)) * sizeof(T) +
+          static_cast<size_t>(heads) * sizeof(float);
+      return launch({"an indexer's scores",
+                     {tiles, static_cast<unsigned>((call.rows + kTokens - 1) / kTokens)},
+                     kThreads,
+                     shared,
+                     stream},
+                    score_kernel<T>, call);
+    }
+  }
+  launch({"an indexer's scores", {tiles, static_cast<unsigned>(call.rows)}, kThreads, 0, stream},
+         score_any_kernel<T>, call);
+}
+
+}  // namespace
+
+size_t select_keys_workspace(const IndexShape& shape, int64_t rows) {
+  return static_cast<size_t>(rows_at_once(shape, rows) * stride_of(shape)) * sizeof(float);
+}
+
+void select_keys(const IndexShape& shape, const IndexOperands& operands, const TokenRows& rows,
+                 cudaStream_t stream) {
+  const int64_t at_once = rows_at_once(shape, rows.count());
+  for (int64_t first = 0; first < rows.count(); first += at_once) {
+    const IndexCall call{operands.q,
+                         operands.weights,
+                         operands.caches,
+                         operands.selected,
+                         static_cast<float*>(operands.workspace),
+                         stride_of(shape),
+                         first,
+                         std::min(at_once, rows.count() - first),
+                         rows,
+                         static_cast<int>(shape.heads),
+                         static_cast<int>(shape.width),
+                         static_cast<int>(shape.count)};
+    visit_floating(shape.dtype, [&]<class T>(T) { score<T>(shape, call, stream); });
+    launch({"an indexer's selection", static_cast<unsigned>(call.rows), kOrderThreads, 0, stream},
+           largest_kernel, call);
+  }
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,153 @@
+// What belongs to a sequence: positions, its cache, attention to it.
+#include <algorithm>
+#include <vector>
+
+#include "base/fail.h"
+#include "ops/cuda/attention.h"
+#include "ops/cuda/cuda_backend.h"
+#include "ops/cuda/heads.h"
+#include "ops/cuda/select_keys.h"
+
+namespace strake::cuda {
+namespace {
+
+const cudaStream_t kStream = cudaStreamPerThread;
+
+void* address(Tensor& tensor) { return tensor.mutable_bytes().data(); }
+const void* address(const Tensor& tensor) { return tensor.bytes().data(); }
+
+// The device writes to what it is a view of.
+void* writable(const Tensor& tensor) { return const_cast<std::byte*>(tensor.bytes().data()); }
+
+CachedRows rows_of(const CacheRows& cache) {
+  if (cache.dense() != nullptr) return {writable(*cache.dense())};
+  const QuantizedMatrix& codes = *cache.quantized();
+  return {writable(codes.codes()), writable(codes.scales()),
+          codes.biases() ? writable(*codes.biases()) : nullptr};
+}
+
+std::optional<CodeFormat> format_of(const CacheRows& cache) {
+  if (cache.quantized() == nullptr) return std::nullopt;
+  const Format format = cache.quantized()->format();
+  return CodeFormat{format.mode(), format.bits(), format.group_size(),
+                    cache.quantized()->scales().dtype()};
+}
+
+// x [rows, heads, width].
+Heads heads_of(const Tensor& x) {
+  const int64_t heads = x.shape()[1], width = x.shape()[2];
+  return {writable(x), heads, width, heads * width, width};
+}
+
+TurnedPairs turned(RopeTable::Pairs pairs) {
+  switch (pairs) {
+    case RopeTable::Pairs::kHalves:
+      return TurnedPairs::kHalves;
+    case RopeTable::Pairs::kAdjacent:
+      return TurnedPairs::kAdjacent;
+  }
+  fail(ErrorKind::kInternal, "rope: no such pairs");
+}
+
+}  // namespace
+
+CachedSequence CudaBackend::cached_sequence(const CacheRows& keys, const CacheRows& values) const {
+  return {rows_of(keys), rows_of(values), keys.shape()[1]};
+}
+
+void CudaBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_position) {
+  if (x.elements() == 0) return;
+  HeadJobs jobs;
+  jobs.count = 1;
+  HeadJob& job = jobs.jobs[0];
+  job.from = job.to = heads_of(x);
+  job.rope = {constants_.find(table.frequencies.data<float>()), table.dims / 2, turned(table.pairs),
+              table.magnitude};
+  place_heads(jobs, {constants_.position(first_position), x.shape()[0], 1}, x.dtype(), x.dtype(),
+              kStream);
+}
+
+void CudaBackend::do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) {
+  if (x.elements() == 0) return;
+  const CachedSequence* const caches = constants_.find_value(cached_sequence(cache, cache));
+  const TokenRows rows{constants_.position(first_position), x.shape()[0], 1};
+  if (const auto format = format_of(cache)) {
+    store_coded({heads_of(x), x.dtype(), HeadsTo::kKeys, *format, caches}, rows, kStream);
+    return;
+  }
+  HeadJobs jobs;
+  jobs.count = 1;
+  jobs.caches = caches;
+  HeadJob& job = jobs.jobs[0];
+  job.from = heads_of(x);
+  job.target = HeadsTo::kKeys;
+  job.cache_width = x.shape()[2];
+  place_heads(jobs, rows, x.dtype(), x.dtype(), kStream);
+}
+
+Tensor CudaBackend::do_attention(const Tensor& q, const AttentionRows& cached,
+                                 const AttentionView& view) {
+  const int64_t tokens = q.shape()[0], heads = q.shape()[1];
+  Tensor result = q.beside(q.dtype(), {tokens, heads, cached.value_width});
+  if (result.elements() == 0) return result;
+  const int64_t cached_heads = cached.keys.shape()[0];
+  // Query heads of each cached head, which come in its order.
+  std::vector<int32_t> first_query(static_cast<size_t>(cached_heads) + 1);
+  for (const int32_t head : view.heads) ++first_query[static_cast<size_t>(head) + 1];
+  const int64_t largest_group = *std::ranges::max_element(first_query);
+  const bool equal = largest_group * cached_heads == heads;
+  for (size_t i = 1; i < first_query.size(); ++i) first_query[i] += first_query[i - 1];
+  if (!std::ranges::is_sorted(view.heads))
+    fail(ErrorKind::kUnsupported, "cuda: query heads in order of their cached heads expected");
+
+  AttentionShape shape{.dtype = q.dtype(),
+                       .key_format = format_of(cached.keys),
+                       .value_format = format_of(cached.values),
+                       .heads = heads,
+                       .cached_heads = cached_heads,
+                       .largest_group = largest_group,
+                       .width = q.shape()[2],
+                       .value_width = cached.value_width,
+                       .value_stride = cached.values.shape()[2],
+                       .positions = view.first_position + tokens,
+                       .window = view.window.value_or(0),
+                       .selected = view.selected != nullptr ? view.selected->shape()[1] : 0};
+  Tensor workspace = Tensor::empty(
+      DType::kU8, {static_cast<int64_t>(attention_workspace(shape, tokens, 1))}, memory_);
+  std::optional<Tensor> row_scales;
+  if (!view.row_scales.empty()) row_scales = upload(view.row_scales);
+  const AttentionOperands operands{
+      .q = address(q),
+      .caches = constants_.find_value(cached_sequence(cached.keys, cached.values)),
+      .first_query = equal ? nullptr : constants_.find(std::span<const int32_t>(first_query)),
+      .scale = view.scale,
+      .sinks = view.sinks.empty() ? nullptr : constants_.find(view.sinks),
+      .selected =
+          view.selected != nullptr ? static_cast<const int32_t*>(address(*view.selected)) : nullptr,
+      .row_scales = row_scales ? static_cast<const float*>(address(*row_scales)) : nullptr,
+      .out = address(result),
+      .workspace = address(workspace)};
+  cuda::attention(shape, operands, {constants_.position(view.first_position), tokens, 1}, kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
+                                   const IndexView& view) {
+  const int64_t rows = q.shape()[0];
+  Tensor result = q.beside(DType::kI32, {rows, view.count});
+  if (rows == 0) return result;
+  if (keys.quantized() != nullptr)
+    fail(ErrorKind::kUnsupported, "cuda: an indexer's keys in 8 bits");
+  const IndexShape shape{q.dtype(), q.shape()[1], q.shape()[2], view.count,
+                         view.first_position + rows};
+  Tensor workspace = Tensor::empty(
+      DType::kU8, {static_cast<int64_t>(select_keys_workspace(shape, rows))}, memory_);
+  cuda::select_keys(shape,
+                    {address(q), static_cast<const float*>(address(weights)),
+                     constants_.find_value(cached_sequence(keys, keys)),
+                     static_cast<int32_t*>(address(result)), address(workspace)},
+                    {constants_.position(view.first_position), rows, 1}, kStream);
+  return result;
+}
+
+}  // namespace strake::cuda

@@ -1,0 +1,349 @@
+// Attention against float64, and its bits against other batches and cuts.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+#include <string>
+
+#include "ops/cuda/attention.h"
+#include "ops/cuda/device.h"
+
+namespace strake::cuda {
+namespace {
+
+struct Case {
+  DType dtype = DType::kBF16;
+  int64_t heads = 8;
+  int64_t cached_heads = 2;
+  int64_t width = 128;
+  int64_t value_width = 128;
+  int64_t tokens = 1;
+  std::vector<int> first_positions = {300};
+  int64_t slots = 0;  // 0: just enough, and some more
+  int64_t window = 0;
+  int64_t selected = 0;
+  enum class Values { kOwn, kKeys } values = Values::kOwn;
+  enum class Extras { kNone, kAll } extras = Extras::kNone;  // sinks and scales of rows
+  std::vector<int32_t> first_query = {};
+
+  int64_t rows() const { return tokens * std::ssize(first_positions); }
+  int64_t value_stride() const { return values == Values::kKeys ? width : value_width; }
+  int64_t last() const { return *std::ranges::max_element(first_positions) + tokens; }
+  int64_t room() const { return slots > 0 ? slots : last() + 3; }
+};
+
+// A case's inputs on the host and on the device.
+class Attention {
+ public:
+  explicit Attention(const Case& of)
+      : case_(of),
+        q_(random_floats(static_cast<size_t>(of.rows() * of.heads * of.width), of.dtype)),
+        device_q_(of.dtype, q_),
+        out_(of.dtype, static_cast<size_t>(of.rows() * of.heads * of.value_width)) {
+    for (const int first : of.first_positions) {
+      keys_.push_back(make_rows(first, of.width));
+      if (of.values == Case::Values::kOwn) values_.push_back(make_rows(first, of.value_width));
+      device_keys_.emplace_back(of.dtype, keys_.back());
+      if (of.values == Case::Values::kOwn) device_values_.emplace_back(of.dtype, values_.back());
+    }
+    if (of.extras == Case::Extras::kAll) {
+      sinks_ = random_floats(static_cast<size_t>(of.heads));
+      scales_ = random_floats(static_cast<size_t>(of.rows()), DType::kF32, 0.3f);
+      for (float& scale : scales_) scale += 1;
+    }
+    if (of.selected > 0) select();
+  }
+
+  std::vector<float> run() { return run(all_sequences()); }
+
+  // The results of some of the sequences, in this order.
+  std::vector<float> run(const std::vector<size_t>& sequences) {
+    const Case& c = case_;
+    std::vector<CachedSequence> caches;
+    std::vector<int32_t> positions;
+    std::vector<float> q, scales;
+    std::vector<int32_t> selected;
+    for (const size_t s : sequences) {
+      CachedSequence cache{{device_keys_[s].data()}, {}, c.room()};
+      cache.values =
+          c.values == Case::Values::kOwn ? CachedRows{device_values_[s].data()} : cache.keys;
+      caches.push_back(cache);
+      positions.push_back(c.first_positions[s]);
+      append(q, q_, s, c.tokens * c.heads * c.width);
+      append(scales, scales_, s, scales_.empty() ? 0 : c.tokens);
+      append(selected, selected_, s, c.tokens * c.selected);
+    }
+    const TokenRows rows_shape{nullptr, c.tokens, std::ssize(sequences)};
+    const DeviceArray<CachedSequence> device_caches(caches);
+    const DeviceArray<int32_t> device_positions(positions);
+    const DeviceFloats device_q(c.dtype, q);
+    const DeviceFloats out(c.dtype,
+                           static_cast<size_t>(rows_shape.count() * c.heads * c.value_width));
+    const DeviceArray<float> device_scales(scales), device_sinks(sinks_);
+    const DeviceArray<int32_t> device_selected(selected), first_query(c.first_query);
+    const AttentionShape shape = this->shape();
+    const DeviceBytes workspace(attention_workspace(shape, c.tokens, std::ssize(sequences)));
+    AttentionOperands operands{};
+    operands.q = device_q.data();
+    operands.caches = device_caches.data();
+    if (!c.first_query.empty()) operands.first_query = first_query.data();
+    operands.scale = scale();
+    if (!sinks_.empty()) operands.sinks = device_sinks.data();
+    if (!scales_.empty()) operands.row_scales = device_scales.data();
+    if (c.selected > 0) operands.selected = device_selected.data();
+    operands.out = out.data();
+    operands.workspace = workspace.data();
+    attention(shape, operands, {device_positions.data(), c.tokens, std::ssize(sequences)}, nullptr);
+    EXPECT_TRUE(out.is_guard_whole());
+    EXPECT_TRUE(workspace.is_guard_whole());
+    return out.get();
+  }
+
+  std::vector<double> expected() const {
+    std::vector<double> result;
+    for (int64_t row = 0; row < case_.rows(); ++row)
+      for (int64_t head = 0; head < case_.heads; ++head) add_expected(row, head, result);
+    return result;
+  }
+
+  AttentionShape shape() const {
+    AttentionShape shape{};
+    shape.dtype = case_.dtype;
+    shape.heads = case_.heads;
+    shape.cached_heads = case_.cached_heads;
+    shape.largest_group = case_.heads / case_.cached_heads;
+    for (size_t i = 1; i < case_.first_query.size(); ++i)
+      shape.largest_group =
+          std::max<int64_t>(shape.largest_group, case_.first_query[i] - case_.first_query[i - 1]);
+    shape.width = case_.width;
+    shape.value_width = case_.value_width;
+    shape.value_stride = case_.value_stride();
+    shape.positions = case_.window > 0 ? case_.last() : case_.room();
+    shape.window = case_.window;
+    shape.selected = case_.selected;
+    return shape;
+  }
+
+ private:
+  std::vector<size_t> all_sequences() const {
+    std::vector<size_t> all(case_.first_positions.size());
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+  template <class T>
+  static void append(std::vector<T>& to, const std::vector<T>& from, size_t index, int64_t count) {
+    const auto begin = from.begin() + static_cast<int64_t>(index) * count;
+    to.insert(to.end(), begin, begin + count);
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(case_.width)); }
+
+  // Rows [heads, slots, width] of positions up to the last one; NaN where none stands.
+  std::vector<float> make_rows(int first, int64_t width) const {
+    const int64_t slots = case_.room(), length = first + case_.tokens;
+    const size_t count = static_cast<size_t>(case_.cached_heads * slots * width);
+    std::vector<float> rows = random_floats(count, case_.dtype);
+    for (int64_t row = 0; row < case_.cached_heads * slots; ++row)
+      if (row % slots >= length) std::fill_n(rows.begin() + row * width, width, std::nanf(""));
+    return rows;
+  }
+
+  // Some of each row's positions, ascending, then -1.
+  void select() {
+    for (const int first : case_.first_positions)
+      for (int64_t token = 0; token < case_.tokens; ++token) {
+        std::vector<int32_t> positions(static_cast<size_t>(first + token + 1));
+        std::iota(positions.begin(), positions.end(), 0);
+        std::ranges::shuffle(positions, generator());
+        positions.resize(std::min(positions.size(), static_cast<size_t>(case_.selected)));
+        std::ranges::sort(positions);
+        positions.resize(static_cast<size_t>(case_.selected), -1);
+        selected_.insert(selected_.end(), positions.begin(), positions.end());
+      }
+  }
+
+  void add_expected(int64_t row, int64_t head, std::vector<double>& result) const {
+    const Case& c = case_;
+    const auto sequence = static_cast<size_t>(row / c.tokens);
+    const int64_t position = c.first_positions[sequence] + row % c.tokens;
+    int64_t cached_head = head / (c.heads / c.cached_heads);
+    if (!c.first_query.empty())
+      for (cached_head = 0; c.first_query[static_cast<size_t>(cached_head) + 1] <= head;)
+        ++cached_head;
+    std::vector<int64_t> seen;
+    if (c.selected > 0) {
+      for (int64_t i = 0; i < c.selected; ++i)
+        if (const int32_t at = selected_[static_cast<size_t>(row * c.selected + i)]; at >= 0)
+          seen.push_back(at);
+    } else {
+      for (int64_t p = c.window > 0 ? std::max<int64_t>(0, position - c.window + 1) : 0;
+           p <= position; ++p)
+        seen.push_back(p);
+    }
+    const double factor = scale() * (scales_.empty() ? 1.0f : scales_[static_cast<size_t>(row)]);
+    const auto at = [&](const std::vector<float>& rows, int64_t width, int64_t p) {
+      return rows.data() + (cached_head * c.room() + p % c.room()) * width;
+    };
+    const float* const q = q_.data() + (row * c.heads + head) * c.width;
+    std::vector<double> scores;
+    double most = sinks_.empty() ? -INFINITY : sinks_[static_cast<size_t>(head)];
+    for (const int64_t p : seen) {
+      const float* const key = at(keys_[sequence], c.width, p);
+      double sum = 0;
+      for (int64_t i = 0; i < c.width; ++i) sum += double{q[i]} * key[i];
+      scores.push_back(sum * factor);
+      most = std::max(most, scores.back());
+    }
+    double total = sinks_.empty() ? 0 : std::exp(sinks_[static_cast<size_t>(head)] - most);
+    std::vector<double> mixed(static_cast<size_t>(c.value_width), 0);
+    for (size_t i = 0; i < seen.size(); ++i) {
+      const double weight = std::exp(scores[i] - most);
+      total += weight;
+      const float* const value = c.values == Case::Values::kOwn
+                                     ? at(values_[sequence], c.value_width, seen[i])
+                                     : at(keys_[sequence], c.width, seen[i]);
+      for (size_t k = 0; k < mixed.size(); ++k) mixed[k] += weight * value[k];
+    }
+    for (const double sum : mixed) result.push_back(sum / total);
+  }
+
+  Case case_;
+  std::vector<float> q_, sinks_, scales_;
+  std::vector<std::vector<float>> keys_, values_;
+  std::vector<int32_t> selected_;
+  DeviceFloats device_q_;
+  DeviceFloats out_;
+  std::vector<DeviceFloats> device_keys_, device_values_;
+};
+
+void expect_right(const Case& c) {
+  Attention attention(c);
+  const std::vector<float> found = attention.run();
+  EXPECT_LE(relative_error(found, attention.expected()), 5e-3)
+      << c.width << " " << c.value_width << " tokens " << c.tokens << " from "
+      << c.first_positions[0] << " window " << c.window;
+  EXPECT_EQ(found, attention.run());
+}
+
+constexpr DType kHalves[] = {DType::kBF16, DType::kF16};
+constexpr int64_t kWidths[][2] = {{64, 64},   {96, 96},   {128, 128},
+                                  {192, 128}, {192, 192}, {256, 256}};
+
+TEST(CudaAttention, FewRowsOfEveryWidth) {
+  for (const DType dtype : kHalves)
+    for (const auto& [width, value_width] : kWidths)
+      expect_right({.dtype = dtype,
+                    .width = width,
+                    .value_width = value_width,
+                    .first_positions = {0, 700, 63}});
+}
+
+TEST(CudaAttention, FewRowsThatSeeDifferentPositions) {
+  expect_right({.tokens = 7, .first_positions = {510, 0, 250}});
+  expect_right({.heads = 20, .cached_heads = 1, .tokens = 16, .first_positions = {250}});
+  expect_right({.tokens = 3, .first_positions = {509}, .extras = Case::Extras::kAll});
+  expect_right({.heads = 7,
+                .cached_heads = 3,
+                .tokens = 3,
+                .first_positions = {300},
+                .first_query = {0, 1, 5, 7}});
+}
+
+TEST(CudaAttention, ManyRowsOfEveryWidth) {
+  for (const DType dtype : kHalves)
+    for (const auto& [width, value_width] : kWidths)
+      expect_right({.dtype = dtype,
+                    .heads = 4,
+                    .width = width,
+                    .value_width = value_width,
+                    .tokens = 75,
+                    .first_positions = {0, 133}});
+}
+
+TEST(CudaAttention, ManyRowsWithAllElse) {
+  expect_right({.heads = 6, .tokens = 130, .first_positions = {40}, .extras = Case::Extras::kAll});
+  expect_right({.heads = 7,
+                .cached_heads = 3,
+                .tokens = 90,
+                .first_positions = {3},
+                .window = 50,
+                .extras = Case::Extras::kAll,
+                .first_query = {0, 1, 5, 7}});
+}
+
+TEST(CudaAttention, WindowsInRings) {
+  for (const int first : {100, 511, 1030, 2047})
+    for (const int64_t tokens : {1, 5, 70})
+      expect_right({.heads = 4,
+                    .width = 64,
+                    .value_width = 64,
+                    .tokens = tokens,
+                    .first_positions = {first},
+                    .slots = 512,
+                    .window = 130});
+}
+
+TEST(CudaAttention, OtherWidthsAndDtypes) {
+  for (const int64_t tokens : {1, 3, 20}) {
+    expect_right({.dtype = DType::kF32, .tokens = tokens, .first_positions = {270, 10}});
+    expect_right({.width = 24,
+                  .value_width = 10,
+                  .tokens = tokens,
+                  .first_positions = {270},
+                  .extras = Case::Extras::kAll});
+    expect_right({.width = 40,
+                  .value_width = 32,
+                  .tokens = tokens,
+                  .first_positions = {600},
+                  .slots = 512,
+                  .window = 129});
+    expect_right({.heads = 3,
+                  .cached_heads = 1,
+                  .width = 48,
+                  .value_width = 32,
+                  .tokens = tokens,
+                  .first_positions = {290},
+                  .selected = 60,
+                  .values = Case::Values::kKeys});
+  }
+}
+
+TEST(CudaAttention, LatentVectors) {
+  const Case latent{.heads = 5,
+                    .cached_heads = 1,
+                    .width = 576,
+                    .value_width = 512,
+                    .values = Case::Values::kKeys};
+  for (const DType dtype : kHalves)
+    for (const int64_t tokens : {1, 17}) {
+      Case c = latent;
+      c.dtype = dtype;
+      c.tokens = tokens;
+      c.first_positions = {0, 190};
+      expect_right(c);
+      c.selected = 70;
+      c.extras = Case::Extras::kAll;
+      expect_right(c);
+    }
+  Case wide = latent;
+  wide.heads = 128;
+  wide.first_positions = {130};
+  expect_right(wide);
+}
+
+// A row has the same bits whatever runs with it, as long as it is one of few or of many.
+TEST(CudaAttention, SameBitsInEveryBatch) {
+  for (const int64_t tokens : {2, 40}) {
+    Case c{.tokens = tokens, .first_positions = {20, 300, 255}};
+    if (tokens == 40) c.width = c.value_width = 64;
+    Attention attention(c);
+    const std::vector<float> all = attention.run({0, 1, 2}), swapped = attention.run({2, 0});
+    const int64_t each = tokens * c.heads * c.value_width;
+    EXPECT_TRUE(std::equal(all.begin() + 2 * each, all.end(), swapped.begin()));
+    EXPECT_TRUE(std::equal(all.begin(), all.begin() + each, swapped.begin() + each));
+  }
+}
+
+}  // namespace
+}  // namespace strake::cuda

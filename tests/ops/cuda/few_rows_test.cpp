@@ -1,0 +1,465 @@
+// Products with few rows on the device, against float64 and the CPU's decoded weights.
+#include "ops/cuda/few_rows.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <bit>
+#include <cstdio>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "ops/cuda/leaf_steps.h"
+#include "packed_case.h"
+
+namespace strake::cuda {
+namespace {
+
+uint64_t seed() {
+  static const uint64_t drawn = [] {
+    const uint64_t value = std::random_device()();
+    std::printf("seed %llu\n", static_cast<unsigned long long>(value));
+    return value;
+  }();
+  return drawn;
+}
+
+struct Kind {
+  std::optional<Format> format;
+  DType dtype;  // of dense elements, or of affine scales
+  std::string name;
+};
+
+std::vector<Kind> all_kinds() {
+  std::vector<Kind> kinds = {{{}, DType::kBF16, "dense bf16"}, {{}, DType::kF16, "dense f16"}};
+  for (const Format format : Format::all()) {
+    if (!format.has_biases()) {
+      kinds.push_back({format, DType::kU8, format.to_string()});
+      continue;
+    }
+    for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32})
+      kinds.push_back({format, dtype, format.to_string() + " " + std::string(to_string(dtype))});
+  }
+  return kinds;
+}
+
+HostWeight random_weight(Random& random, const Kind& kind, Shape shape) {
+  return kind.format ? random_quantized(random, *kind.format, kind.dtype, std::move(shape))
+                     : random_dense(random, kind.dtype, std::move(shape));
+}
+
+// Cuts of so many leaves, each of 1 to 2 * mean - 1 units; all alike every other time.
+std::vector<int64_t> random_cuts(Random& random, int leaves, int64_t unit, int64_t mean) {
+  const bool alike = draw(random, 0, 1) == 1;
+  const int64_t units = draw(random, 1, 2 * mean - 1);
+  std::vector<int64_t> cuts = {0};
+  for (int i = 0; i < leaves; ++i)
+    cuts.push_back(cuts.back() + unit * (alike ? units : draw(random, 1, 2 * mean - 1)));
+  return cuts;
+}
+
+constexpr uint32_t kPoison = 0xfff1f1f1u;
+constexpr int64_t kCanary = 64;
+
+// Runs a call whose result has `count` floats; checks that all were written and nothing beyond.
+std::vector<float> run(FewRowsCall call, int64_t count, bool all_written = true) {
+  static const FewRowsDevice device = few_rows_device();
+  DeviceBytes out =
+      DeviceBytes::of(std::vector<uint32_t>(static_cast<size_t>(count + kCanary), kPoison));
+  call.out = out.data<float>();
+  DeviceBytes memory(few_rows_workspace_bytes(call, device));
+  memory.fill(0);
+  for (int turn = 0; turn < 2; ++turn)  // the second finds the workspace as the first left it
+    few_rows(call, device, {memory.data(), memory.size()}, Order::kAfter, nullptr);
+  check(cudaDeviceSynchronize(), "few rows");
+  std::vector<float> found = out.read<float>();
+  for (int64_t i = count; i < count + kCanary; ++i)
+    EXPECT_EQ(std::bit_cast<uint32_t>(found[static_cast<size_t>(i)]), kPoison);
+  found.resize(static_cast<size_t>(count));
+  if (all_written)
+    for (const float value : found) {
+      EXPECT_NE(std::bit_cast<uint32_t>(value), kPoison);
+      if (std::bit_cast<uint32_t>(value) == kPoison) break;
+    }
+  return found;
+}
+
+FewRowsCall call_of(const DeviceWeight& weight, const DeviceRows& x, int rows,
+                    const LeafSteps& steps) {
+  return {weight.packed, x.bytes.data(), x.dtype, x.stride, rows, steps, {}, nullptr};
+}
+
+bool same_bits(const float* a, const float* b, int64_t count) {
+  return std::memcmp(a, b, static_cast<size_t>(count) * sizeof(float)) == 0;
+}
+
+// The exact sum, and what rounding is relative to.
+struct Exact {
+  double sum = 0;
+  double magnitude = 0;
+};
+
+Exact exact(const float* x, const float* w, const float* magnitudes, int64_t count) {
+  Exact found;
+  for (int64_t i = 0; i < count; ++i) {
+    found.sum += static_cast<double>(x[i]) * static_cast<double>(w[i]);
+    found.magnitude += std::fabs(static_cast<double>(x[i]) * static_cast<double>(magnitudes[i]));
+  }
+  return found;
+}
+
+constexpr int kRoot[] = {0};
+
+// What float32 sums of `terms` terms may be off, of their magnitudes: 16 are added at a time, with
+// a truncation each time, and then leaves, groups and experts.
+double rounding(int64_t terms) { return 0x1p-23 * (static_cast<double>(terms) / 16 + 32); }
+
+class FewRows : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { seed(); }
+};
+
+TEST_F(FewRows, MultipliesEveryFormat) {
+  Random random(seed());
+  double worst = 0;
+  for (const Kind& kind : all_kinds())
+    for (const int leaves : {1, 3, 8, 16})
+      for (const DType x_dtype : {DType::kBF16, DType::kF16}) {
+        if (!kind.format && kind.dtype == DType::kF16 && x_dtype == DType::kBF16) continue;
+        SCOPED_TRACE(kind.name + ", leaves " + std::to_string(leaves) + ", x " +
+                     std::string(to_string(x_dtype)));
+        const int64_t unit = kind.format ? kind.format->group_size() : draw(random, 1, 40);
+        const auto cuts = random_cuts(random, leaves, unit, 1 + 1200 / (unit * leaves));
+        const SumTree tree(cuts);
+        const int64_t n = draw(random, 1, 90), k = cuts.back();
+        const HostWeight host = random_weight(random, kind, {n, k});
+        const PartialSums whole{tree, kRoot};
+        const DeviceWeight weight(host, leaves_of(whole));
+        const DeviceRows x = DeviceRows::random(random, x_dtype, 16, k, draw(random, 0, 3) * 4);
+        const std::vector<float> w = host.values(), magnitudes = host.magnitudes();
+        const auto all = run(call_of(weight, x, 16, steps_of(whole)), 16 * n);
+        int64_t wrong = 0;
+        for (int64_t m = 0; m < 16; ++m)
+          for (int64_t row = 0; row < n; ++row) {
+            const Exact expected =
+                exact(x.values.data() + m * k, w.data() + row * k, magnitudes.data() + row * k, k);
+            const double error =
+                std::fabs(static_cast<double>(all[static_cast<size_t>(m * n + row)]) -
+                          expected.sum) /
+                expected.magnitude;
+            worst = std::max(worst, error / rounding(k));
+            if (!(error <= rounding(k)) && wrong++ == 0)
+              ADD_FAILURE() << "row " << m << ", output " << row << " of " << n << ", inputs " << k
+                            << ": " << all[static_cast<size_t>(m * n + row)] << " instead of "
+                            << expected.sum << ", error " << error;
+          }
+        EXPECT_EQ(wrong, 0);
+        if (wrong > 0) return;
+        for (int m = 1; m < 16; ++m) {
+          const auto some = run(call_of(weight, x, m, steps_of(whole)), m * n);
+          ASSERT_TRUE(same_bits(some.data(), all.data(), m * n)) << m << " rows";
+        }
+      }
+  std::printf("largest error, of what is allowed: %.3g\n", worst);
+}
+
+// Sums of nodes, finished along the tree.
+float finish(const SumTree& tree, int index, const std::map<int, float>& known) {
+  if (const auto found = known.find(index); found != known.end()) return found->second;
+  const SumTree::Node& node = tree.node(index);
+  return finish(tree, node.left, known) + finish(tree, node.right, known);
+}
+
+TEST_F(FewRows, HasTheSameBitsWhereLeavesAreDivided) {
+  Random random(seed() + 1);
+  for (const Kind& kind : all_kinds()) {
+    if (kind.dtype == DType::kF32) continue;
+    const DType x_dtype = kind.dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
+    for (const int leaves : {3, 8, 16}) {
+      SCOPED_TRACE(kind.name + ", leaves " + std::to_string(leaves));
+      const int64_t unit = kind.format ? kind.format->group_size() : 8;
+      const auto cuts = random_cuts(random, leaves, unit, 1 + 1200 / (unit * leaves));
+      const SumTree tree(cuts);
+      const int64_t n = draw(random, 1, 60), k = cuts.back(), m = 3;
+      const HostWeight host = random_weight(random, kind, {n, k});
+      const DeviceRows x = DeviceRows::random(random, x_dtype, m, k, 0);
+      const PartialSums whole{tree, kRoot};
+      const auto expected =
+          run(call_of(DeviceWeight(host, leaves_of(whole)), x, m, steps_of(whole)), m * n);
+      const int64_t cut = cuts[static_cast<size_t>(draw(random, 1, leaves - 1))];
+      std::vector<std::map<int, float>> known(static_cast<size_t>(m * n));
+      for (const auto& [begin, end] : {std::pair{int64_t{0}, cut}, std::pair{cut, k}}) {
+        const std::vector<int> nodes = tree.cover(begin, end);
+        const PartialSums part{tree, nodes};
+        std::vector<float> columns;
+        for (int64_t row = 0; row < m; ++row)
+          columns.insert(columns.end(), x.values.begin() + row * k + begin,
+                         x.values.begin() + row * k + end);
+        const DeviceWeight weight(host.columns(begin, end), leaves_of(part));
+        const auto pieces = run(
+            call_of(weight, DeviceRows::of(x_dtype, columns, end - begin, 0), m, steps_of(part)),
+            static_cast<int64_t>(nodes.size()) * m * n);
+        for (size_t node = 0; node < nodes.size(); ++node)
+          for (size_t i = 0; i < known.size(); ++i)
+            known[i][nodes[node]] = pieces[node * known.size() + i];
+      }
+      for (size_t i = 0; i < known.size(); ++i)
+        ASSERT_EQ(std::bit_cast<uint32_t>(finish(tree, 0, known[i])),
+                  std::bit_cast<uint32_t>(expected[i]))
+            << "element " << i << ", cut at " << cut << " of " << k;
+    }
+  }
+}
+
+// Activations of all leaves do not fit in shared memory, so that blocks divide the leaves.
+TEST_F(FewRows, HasTheSameBitsWhereBlocksDivideLeaves) {
+  Random random(seed() + 2);
+  for (const std::string_view mode : {"mxfp4", "affine"}) {
+    const Kind kind = {Format::parse(mode), DType::kBF16, std::string(mode)};
+    for (const int leaves : {7, 16}) {
+      const int64_t k = int64_t{leaves} * 1792, n = 16 * 40 + 5;
+      std::vector<int64_t> cuts;
+      for (int i = 0; i <= leaves; ++i) cuts.push_back(i * 1792);
+      const SumTree tree(cuts);
+      const PartialSums whole{tree, kRoot};
+      const HostWeight host = random_weight(random, kind, {n, k});
+      const DeviceWeight weight(host, leaves_of(whole));
+      const DeviceRows x = DeviceRows::random(random, DType::kBF16, 16, k, 0);
+      const auto one = run(call_of(weight, x, 1, steps_of(whole)), n);
+      for (const int m : {8, 13, 16}) {
+        const auto all = run(call_of(weight, x, m, steps_of(whole)), m * n);
+        ASSERT_TRUE(same_bits(all.data(), one.data(), n)) << mode << ", rows " << m;
+        FewRowsCall last = call_of(weight, x, 1, steps_of(whole));
+        last.x = x.row(m - 1);
+        const auto alone = run(last, n);
+        ASSERT_TRUE(same_bits(all.data() + (m - 1) * n, alone.data(), n)) << mode << ", " << m;
+      }
+    }
+  }
+}
+
+// Every code under every scale, alone: exactly what the CPU decodes.
+TEST_F(FewRows, DecodesEveryByte) {
+  Random random(seed() + 3);
+  for (const Kind& kind : all_kinds()) {
+    if (!kind.format) continue;
+    SCOPED_TRACE(kind.name);
+    const Format format = *kind.format;
+    const int64_t codes = int64_t{1} << format.bits(), group = format.group_size();
+    const int64_t k = std::max(codes, group), n = 256;
+    HostWeight host = random_quantized(random, format, kind.dtype, {n, k});
+    Tensor words = Tensor::zeros(DType::kU32, {n, format.words(k)});
+    for (int64_t row = 0; row < n; ++row)
+      for (int64_t i = 0; i < k * format.bits(); ++i) {
+        const uint64_t code = static_cast<uint64_t>(i / format.bits() + row) % codes;
+        words.mutable_data<uint32_t>()[static_cast<size_t>(row * format.words(k) + i / 32)] |=
+            static_cast<uint32_t>(code >> (i % format.bits()) & 1) << (i % 32);
+      }
+    QuantizedParts parts{words, host.quantized->scales(), host.quantized->biases()};
+    if (!format.has_biases())
+      for (size_t i = 0; i < static_cast<size_t>(parts.scales.elements()); ++i)
+        parts.scales.mutable_data<uint8_t>()[i] =
+            static_cast<uint8_t>(i / static_cast<size_t>(k / group));
+    host.quantized = QuantizedMatrix::make("codes", format, parts);
+    const Leaves leaves = [&] {
+      Leaves one;
+      one.push(static_cast<int32_t>(k));
+      return one;
+    }();
+    LeafSteps steps;
+    steps.nodes = 1;
+    const DeviceWeight weight(host, leaves);
+    const std::vector<float> w = host.values();
+    for (int64_t first = 0; first < k; first += 16) {
+      std::vector<float> values(static_cast<size_t>(16 * k));
+      for (int64_t m = 0; m < 16; ++m) values[static_cast<size_t>(m * k + first + m)] = 1.0f;
+      const DeviceRows x = DeviceRows::of(DType::kBF16, std::move(values), k, 0);
+      const auto found = run(call_of(weight, x, 16, steps), 16 * n);
+      for (int64_t m = 0; m < 16; ++m)
+        for (int64_t row = 0; row < n; ++row) {
+          double expected = 0;  // with zero times infinity
+          for (int64_t i = 0; i < k; ++i)
+            expected += static_cast<double>(x.values[static_cast<size_t>(m * k + i)]) *
+                        static_cast<double>(w[static_cast<size_t>(row * k + i)]);
+          const auto value = static_cast<double>(found[static_cast<size_t>(m * n + row)]);
+          if (std::isnan(expected)) {
+            ASSERT_TRUE(std::isnan(value)) << "scale " << row << ", input " << first + m;
+            continue;
+          }
+          // Below 2^-126 bfloat16 has multiples of 2^-133.
+          const double allowed = std::fabs(expected) < 0x1p-126 ? 0x1p-134 : 0;
+          ASSERT_LE(std::fabs(value - expected), allowed)
+              << "scale " << row << ", input " << first + m << ": " << value << " instead of "
+              << expected;
+        }
+    }
+  }
+}
+
+// A power of two beyond all others is infinite, and codes of one sign keep it so.
+TEST_F(FewRows, HasInfiniteScales) {
+  for (const std::string_view mode : {"mxfp4", "mxfp8"}) {
+    const Format format = Format::parse(mode);
+    QuantizedParts parts{Tensor::empty(DType::kU32, {1, format.words(32)}),
+                         Tensor::empty(DType::kU8, {1, 1})};
+    for (uint32_t& word : parts.codes.mutable_data<uint32_t>()) word = 0x22222222u;
+    parts.scales.mutable_data<uint8_t>()[0] = 255;
+    const HostWeight host{QuantizedMatrix::make("infinite", format, parts),
+                          Tensor::zeros(DType::kF32, {0}), DType::kU8};
+    const SumTree tree = SumTree::whole(32);
+    const PartialSums whole{tree, kRoot};
+    const DeviceWeight weight(host, leaves_of(whole));
+    const DeviceRows x = DeviceRows::of(DType::kBF16, std::vector<float>(32, 1.0f), 32, 0);
+    EXPECT_EQ(run(call_of(weight, x, 1, steps_of(whole)), 1)[0],
+              std::numeric_limits<float>::infinity());
+  }
+}
+
+// Rows that multiply matrices of a stack each.
+struct ExpertCase {
+  int64_t matrices, tokens, n, k;
+  std::vector<int32_t> matrix, source, token;
+  std::vector<float> factor;
+
+  ExpertCase(Random& random, int64_t of_matrices, int64_t of_tokens, int64_t each)
+      : matrices(of_matrices), tokens(of_tokens), n(draw(random, 1, 50)), k(0) {
+    for (int64_t t = 0; t < tokens; ++t)
+      for (int64_t i = 0; i < each; ++i) {
+        matrix.push_back(static_cast<int32_t>(draw(random, 0, matrices - 1)));
+        source.push_back(static_cast<int32_t>(t));
+        token.push_back(static_cast<int32_t>(t));
+        factor.push_back(draw_normal(random));
+      }
+  }
+  int rows() const { return static_cast<int>(matrix.size()); }
+};
+
+class FewRowsOfExperts : public testing::Test {};
+
+TEST_F(FewRowsOfExperts, MultiplyTheirMatrices) {
+  Random random(seed() + 4);
+  for (const std::string_view mode : {"mxfp4", "mxfp8", "nvfp4", "affine"})
+    for (const int64_t tokens : {1, 3, 8, 16}) {
+      SCOPED_TRACE(std::string(mode) + ", tokens " + std::to_string(tokens));
+      ExpertCase c(random, draw(random, 2, 40), tokens, draw(random, 1, 8));
+      const Kind kind = {Format::parse(mode), DType::kBF16, std::string(mode)};
+      const auto cuts = random_cuts(random, 8, kind.format->group_size(), 3);
+      c.k = cuts.back();
+      const SumTree tree(cuts);
+      const PartialSums whole{tree, kRoot};
+      const HostWeight host = random_weight(random, kind, {c.matrices, c.n, c.k});
+      const DeviceWeight weight(host, leaves_of(whole));
+      const DeviceRows x = DeviceRows::random(random, DType::kBF16, tokens, c.k, 0);
+      const std::vector<float> w = host.values(), magnitudes = host.magnitudes();
+      // One row names a matrix that is not there: it is left out.
+      c.matrix[0] = static_cast<int32_t>(c.matrices);
+      const DeviceBytes matrix = DeviceBytes::of(c.matrix), source = DeviceBytes::of(c.source);
+      FewRowsCall call = call_of(weight, x, static_cast<int>(tokens), steps_of(whole));
+      call.experts.rows = c.rows();
+      call.experts.matrices = static_cast<int>(c.matrices);
+      call.experts.matrix = matrix.data<int32_t>();
+      call.experts.source = source.data<int32_t>();
+      const auto found = run(call, c.rows() * c.n, false);
+      for (int64_t row = 0; row < c.rows(); ++row)
+        for (int64_t i = 0; i < c.n; ++i) {
+          const float value = found[static_cast<size_t>(row * c.n + i)];
+          if (row == 0) {
+            ASSERT_EQ(std::bit_cast<uint32_t>(value), kPoison);
+            continue;
+          }
+          const int64_t at = (c.matrix[static_cast<size_t>(row)] * c.n + i) * c.k;
+          const Exact expected = exact(x.values.data() + c.source[static_cast<size_t>(row)] * c.k,
+                                       w.data() + at, magnitudes.data() + at, c.k);
+          ASSERT_LE(std::fabs(static_cast<double>(value) - expected.sum),
+                    rounding(c.k) * expected.magnitude)
+              << "row " << row << ", output " << i;
+        }
+    }
+}
+
+FewRowsCall mixture_call(FewRowsCall call, const ExpertCase& c, const DeviceBytes& matrix,
+                         const DeviceBytes& token, const DeviceBytes& factor) {
+  call.experts.rows = c.rows();
+  call.experts.matrices = static_cast<int>(c.matrices);
+  call.experts.matrix = matrix.data<int32_t>();
+  call.experts.token = token.data<int32_t>();
+  call.experts.factor = factor.data<float>();
+  call.experts.tokens = static_cast<int>(c.tokens);
+  call.experts.group_cuts[1] = static_cast<int32_t>(c.matrices);
+  return call;
+}
+
+TEST_F(FewRowsOfExperts, AreSummedForEachToken) {
+  Random random(seed() + 5);
+  for (const std::string_view mode : {"mxfp4", "mxfp8", "nvfp4", "affine"})
+    for (const int64_t tokens : {1, 3, 8, 16}) {
+      SCOPED_TRACE(std::string(mode) + ", tokens " + std::to_string(tokens));
+      const int64_t each = draw(random, 1, 8);
+      ExpertCase c(random, draw(random, 2, 40), tokens, each);
+      const Kind kind = {Format::parse(mode), DType::kBF16, std::string(mode)};
+      const auto cuts = random_cuts(random, 8, kind.format->group_size(), 3);
+      c.k = cuts.back();
+      const SumTree tree(cuts);
+      const PartialSums whole{tree, kRoot};
+      const HostWeight host = random_weight(random, kind, {c.matrices, c.n, c.k});
+      const DeviceWeight weight(host, leaves_of(whole));
+      const DeviceRows x = DeviceRows::random(random, DType::kBF16, c.rows(), c.k, 0);
+      const std::vector<float> w = host.values(), magnitudes = host.magnitudes();
+      const DeviceBytes matrix = DeviceBytes::of(c.matrix), token = DeviceBytes::of(c.token),
+                        factor = DeviceBytes::of(c.factor);
+      const FewRowsCall call =
+          mixture_call(call_of(weight, x, c.rows(), steps_of(whole)), c, matrix, token, factor);
+      const auto found = run(call, tokens * c.n);
+      for (int64_t t = 0; t < tokens; ++t)
+        for (int64_t i = 0; i < c.n; ++i) {
+          Exact expected;
+          for (int64_t row = t * each; row < (t + 1) * each; ++row) {
+            const int64_t at = (c.matrix[static_cast<size_t>(row)] * c.n + i) * c.k;
+            const Exact one =
+                exact(x.values.data() + row * c.k, w.data() + at, magnitudes.data() + at, c.k);
+            const auto by = static_cast<double>(c.factor[static_cast<size_t>(row)]);
+            expected.sum += by * one.sum;
+            expected.magnitude += std::fabs(by) * one.magnitude;
+          }
+          ASSERT_LE(std::fabs(static_cast<double>(found[static_cast<size_t>(t * c.n + i)]) -
+                              expected.sum),
+                    rounding(c.k) * expected.magnitude)
+              << "token " << t << ", output " << i;
+        }
+      // A token alone, and groups of matrices that are summed each for itself.
+      ExpertCase last = c;
+      last.tokens = 1;
+      last.matrix.erase(last.matrix.begin(), last.matrix.end() - each);
+      last.token.assign(static_cast<size_t>(each), 0);
+      const DeviceBytes last_matrix = DeviceBytes::of(last.matrix),
+                        last_token = DeviceBytes::of(last.token),
+                        last_factor = DeviceBytes::of(
+                            std::vector<float>(c.factor.end() - each, c.factor.end()));
+      FewRowsCall alone = mixture_call(call_of(weight, x, static_cast<int>(each), steps_of(whole)),
+                                       last, last_matrix, last_token, last_factor);
+      alone.x = x.row((tokens - 1) * each);
+      ASSERT_TRUE(same_bits(run(alone, c.n).data(), found.data() + (tokens - 1) * c.n, c.n));
+      FewRowsCall grouped = call;
+      const auto cut = static_cast<int32_t>(draw(random, 0, c.matrices));
+      grouped.experts.groups = 2;
+      grouped.experts.group_cuts[1] = cut;
+      grouped.experts.group_cuts[2] = static_cast<int32_t>(c.matrices);
+      const auto both = run(grouped, 2 * tokens * c.n);
+      for (int group = 0; group < 2; ++group) {
+        FewRowsCall part = call;
+        part.experts.first_matrix = group == 0 ? 0 : cut;
+        part.experts.matrices = group == 0 ? cut : static_cast<int>(c.matrices) - cut;
+        part.experts.group_cuts[1] = part.experts.matrices;
+        part.weight.codes = static_cast<const uint8_t*>(call.weight.codes) +
+                            part.experts.first_matrix * call.weight.shape.code_bytes();
+        part.weight.scales = static_cast<const uint8_t*>(call.weight.scales) +
+                             part.experts.first_matrix * call.weight.shape.scale_bytes();
+        ASSERT_TRUE(same_bits(run(part, tokens * c.n).data(), both.data() + group * tokens * c.n,
+                              tokens * c.n));
+      }
+    }
+}
+
+}  // namespace
+}  // namespace strake::cuda
