@@ -28,6 +28,9 @@ Tensor Embedding::forward(Context& context, std::span<const int32_t> ids) const 
   const int ranks = vocabulary_.ranks();
   Recycled<Recycled<size_t>> asked(static_cast<size_t>(ranks));  // positions in ids
   Recycled<int32_t> own;  // our rows, counted within our part
+  // Whoever has the rows: steps are then alike in what they take from memory.
+  for (auto& positions : asked) positions.reserve(ids.size());
+  own.reserve(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
     for (int rank = 0; rank < ranks; ++rank) {
       int64_t before = 0;

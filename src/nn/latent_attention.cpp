@@ -44,6 +44,16 @@ LatentAttentionConfig LatentAttentionConfig::read(const ModelConfig& config) {
   return result;
 }
 
+namespace {
+
+// With bytes of its own: a view would keep those that it leaves out.
+Weight copied(const Weight& weight) {
+  if (weight.dense() != nullptr) return concatenate(std::span(weight.dense(), 1), 0);
+  return concatenate(std::span(weight.quantized(), 1), 0);
+}
+
+}  // namespace
+
 struct LatentAttention::Heads {
   Dimension inputs;  // of o_proj: all heads' values
   Partition heads;
@@ -73,7 +83,7 @@ struct LatentAttention::Heads {
                             [&](const Weight& all) -> std::vector<Weight> {
                               const Weight stack = stack_heads(all, rows);
                               return {transposed_values(stack.slice(1, 0, config.key_width)),
-                                      stack.slice(1, config.key_width, rows)};
+                                      copied(stack.slice(1, config.key_width, rows))};
                             });
         return {HeadLinear(std::move(parts[0])), HeadLinear(std::move(parts[1]))};
       }

@@ -1,12 +1,10 @@
 // What the plan counts is what a loaded rank holds, by the account of the allocator.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
-#include <new>
 
+#include "base/recycled.h"
 #include "engine/capacity.h"
 #include "engine/convert.h"
 #include "io/checkpoint.h"
@@ -14,46 +12,26 @@
 #include "models/reference.h"
 #include "support/temporary_directory.h"
 
+namespace strake {
 namespace {
 
 std::atomic<int64_t> live_bytes = 0;
 
-// The bytes that count stand before what is handed out.
-void* allocate(size_t size, std::align_val_t alignment, int64_t counted) {
-  const size_t room = std::max(static_cast<size_t>(alignment), sizeof counted);
-  auto* const base =
-      static_cast<std::byte*>(std::aligned_alloc(room, (size + 2 * room - 1) / room * room));
-  if (base == nullptr) return nullptr;
-  std::memcpy(base + room - sizeof counted, &counted, sizeof counted);
-  live_bytes += counted;
-  return base + room;
-}
-
-void release(void* data, std::align_val_t alignment) {
-  if (data == nullptr) return;
-  int64_t counted = 0;
-  std::memcpy(&counted, static_cast<std::byte*>(data) - sizeof counted, sizeof counted);
-  live_bytes -= counted;
-  std::free(static_cast<std::byte*>(data) -
-            std::max(static_cast<size_t>(alignment), sizeof counted));
-}
+constexpr size_t kUnit = 64;  // that blocks are aligned to, and what stands before a tensor's bytes
 
 }  // namespace
 
-// Tensors below the size of a page of their own are made by this one.
-void* operator new(size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(size, alignment, static_cast<int64_t>(size));
-}
-void* operator new(size_t size, std::align_val_t alignment) {
-  if (void* const data = allocate(size, alignment, 0)) return data;
-  throw std::bad_alloc();
-}
-void operator delete(void* data, std::align_val_t alignment) noexcept { release(data, alignment); }
-void operator delete(void* data, size_t, std::align_val_t alignment) noexcept {
-  release(data, alignment);
+// In place of the library's: tensors below the size of a page of their own are made by these.
+void* take_block(size_t bytes) noexcept {
+  live_bytes += static_cast<int64_t>(bytes) - static_cast<int64_t>(kUnit);
+  return std::aligned_alloc(kUnit, (bytes + kUnit - 1) / kUnit * kUnit);
 }
 
-namespace strake {
+void give_block(void* block, size_t bytes) noexcept {
+  live_bytes -= static_cast<int64_t>(bytes) - static_cast<int64_t>(kUnit);
+  std::free(block);
+}
+
 namespace {
 
 constexpr int64_t kContext = 100;
