@@ -59,8 +59,8 @@ std::string shown(const Json& value) {
     return fmt::format("{} of {} entries", value.is_array() ? "an array" : "an object",
                        value.size());
   std::string text = dump_json(value);
-  if (text.size() > kLimit) text = text.substr(0, kLimit) + "...";
-  return text;
+  if (text.size() <= kLimit) return text;
+  return text.substr(0, kLimit).append("...");
 }
 
 // One tensor of one file, for messages.

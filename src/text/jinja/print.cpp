@@ -8,7 +8,7 @@
 namespace strake::jinja {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   const bool single = text.find('\'') == std::string::npos || text.find('"') != std::string::npos;
   const char32_t quote = single ? U'\'' : U'"';
   std::string out;
@@ -75,8 +75,8 @@ std::string print_repr(const Value& value, int depth) {
   if (const int64_t* number = value.integer()) return std::to_string(*number);
   if (const double* number = value.real()) return print_float(*number);
   if (const Text* text = value.text())
-    return text->escaping == Escaping::kMarkup ? "Markup(" + quoted(text->bytes) + ")"
-                                               : quoted(text->bytes);
+    return text->escaping == Escaping::kMarkup ? "Markup(" + in_quotes(text->bytes) + ")"
+                                               : in_quotes(text->bytes);
   TextBuilder out;
   if (const List* list = value.list()) {
     print_items(out, *list, depth);
