@@ -122,12 +122,12 @@ struct Weights {
         bytes(shape.code_bytes() + shape.scale_bytes()),
         count(static_cast<int>(std::max<int64_t>(2, kColdBytes / bytes + 1))) {
     codes = random_bytes(shape.code_bytes() * count, [&](std::mt19937& random) {
-      const uint32_t bits = random();
+      const auto bits = static_cast<uint32_t>(random());
       return static_cast<uint16_t>(kind.format.coding == Coding::kDense ? bits & 0xbfff : bits);
     });
     scales =
         random_bytes(std::max<int64_t>(shape.scale_bytes() * count, 16), [&](std::mt19937& random) {
-          const uint32_t bits = random();
+          const auto bits = static_cast<uint32_t>(random());
           if (kind.format.scaling == Scaling::kE8M0)
             return static_cast<uint16_t>(0x7070 + (bits & 0x0707));
           if (kind.format.scaling == Scaling::kE4M3) return static_cast<uint16_t>(bits);

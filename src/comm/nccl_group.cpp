@@ -25,11 +25,6 @@ void check_nccl(ncclResult_t result, const char* call) {
          ncclGetLastError(nullptr));
 }
 
-void check_cuda(cudaError_t result, const char* call) {
-  if (result != cudaSuccess)
-    fail(ErrorKind::kCommunication, "{} failed: {}", call, cudaGetErrorString(result));
-}
-
 class NcclGroup final : public Group {
  public:
   NcclGroup(Group& control, const GroupOptions& options);
