@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kHead =
     "{:>5}  {:>7}  {:>7}  {:>9}  {:>7}  {:>11}  {:>8}  {:>7}  {:>11}  {:>9}  {:>12}\n";
 constexpr const char* kRow =
-    "{:5}  {:7}  {:7}  {:9.1f}  {:5.1f} %  {:9.3f} s  {:8.2f}  {:5.1f} %  {:9.1f} %  {:9.1f}  "
+    "{:5}  {:7}  {:7}  {:9.1f}  {:>7}  {:9.3f} s  {:8.2f}  {:5.1f} %  {:9.1f} %  {:9.1f}  "
     "{:>12}\n";
 
 double number(const Json& json) { return json.get<double>(); }
@@ -22,6 +22,13 @@ double percent(const Json& share) { return 100 * number(share); }
 
 double collective_share(const Json& decode) {
   return number(decode.at("collective_seconds")) / number(decode.at("seconds_per_token"));
+}
+
+// What was not measured is null in JSON, and a dash in a table.
+Json to_json(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+
+std::string percent_or_dash(const Json& share) {
+  return share.is_null() ? "-" : fmt::format("{:.1f} %", percent(share));
 }
 
 std::string to_string(const BenchSubject& subject) {
@@ -39,7 +46,7 @@ Json to_json(const BenchResult& result) {
                         {"prefill",
                          {{"seconds", point.prefill},
                           {"tokens_per_second", result.prefill_rate(point)},
-                          {"share_of_product_rate", result.product_share(point)},
+                          {"share_of_product_rate", to_json(result.product_share(point))},
                           {"collective_seconds", point.first_token_collective}}},
                         {"decode",
                          {{"seconds_per_token", point.step},
@@ -55,8 +62,8 @@ Json to_json(const BenchResult& result) {
           {"weight_bytes_per_token", result.bytes_per_token},
           {"probes",
            {{"read_bytes_per_second", result.read_bandwidth},
-            {"operations_per_second", result.product_rate},
-            {"adds_per_cycle", result.adds_per_cycle}}},
+            {"operations_per_second", to_json(result.product_rate)},
+            {"adds_per_cycle", to_json(result.adds_per_cycle)}}},
           {"contexts", contexts}};
 }
 
@@ -82,8 +89,8 @@ void print_rows(const Json& run) {
     const Json& decode = row.at("decode");
     fmt::print(kRow, run.at("ranks").get<int>(), run.at("threads").get<int>(),
                row.at("context").get<int64_t>(), number(prefill.at("tokens_per_second")),
-               percent(prefill.at("share_of_product_rate")), number(row.at("time_to_first_token")),
-               number(decode.at("tokens_per_second")),
+               percent_or_dash(prefill.at("share_of_product_rate")),
+               number(row.at("time_to_first_token")), number(decode.at("tokens_per_second")),
                percent(decode.at("share_of_read_bandwidth")), 100 * collective_share(decode),
                number(run.at("probes").at("read_bytes_per_second")) / 1e9,
                format_bytes(std::ranges::max(bytes)));
@@ -94,7 +101,9 @@ void print_rows(const Json& run) {
 void print_foot() {
   fmt::print(
       "\nof peak: prefill's products, of what the same cores multiply at best in this run\n"
-      "of read: the weights that a token reads, of what the same cores read at best (read GB/s)\n"
+      "of read: the weights that a token reads, of what the same cores read at best (read GB/s), "
+      "or\n"
+      "the same GPUs read and write\n"
       "collectives: of a decode step, waiting included; bytes a rank: weights, of the largest\n");
 }
 

@@ -62,13 +62,19 @@ struct Turn {
   int32_t tokens = 0;  // of the prompt that follows
 };
 
+SessionOptions session_options(const ChatOptions& options) {
+  SessionOptions session = options.run.session();
+  session.cache_tokens = options.context;
+  return session;
+}
+
 // One rank's side of the conversation; only rank 0 reads and writes.
 class Chat {
  public:
   Chat(const ChatOptions& options, Group& group)
       : options_(options),
         group_(group),
-        session_(group, options.run.division(group.size()), options.run.session()),
+        session_(group, options.run.division(group.size()), session_options(options)),
         tokenizer_(Tokenizer::load(options.run.model)),
         generation_(options.text.with_tokens_of(session_, tokenizer_)),
         conversation_(options.run.model, tokenizer_),

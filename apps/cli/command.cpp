@@ -1,14 +1,17 @@
 #include "command.h"
 
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "base/fail.h"
 #include "comm/communicators.h"
 #include "engine/plan.h"
+#include "report.h"
 
 namespace strake::cli {
 namespace fs = std::filesystem;
@@ -45,6 +48,9 @@ SessionOptions RunOptions::session() const {
   if (activations == "float32") session.activations = DType::kF32;
   if (activations == "bfloat16") session.activations = DType::kBF16;
   if (!kv_cache.empty()) session.kv_cache = Format::parse(kv_cache, 8, kCacheGroup);
+  // Most models are there before anyone asks.
+  const auto shown = std::make_shared<Progress>("load", std::chrono::seconds(2));
+  session.progress = [shown](int64_t done, int64_t total) { shown->show(done, total, ""); };
   session.tensor_group = [device = device, options = group()](Group& control) {
     return make_tensor_group(device, control, options);
   };
@@ -84,6 +90,11 @@ void add_experts_option(CLI::App& command, ExpertDivision& experts) {
       ->default_str("split");
 }
 
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "Where to compute: cpu, or cuda (a GPU for each rank)")
+      ->capture_default_str();
+}
+
 void add_run_options(CLI::App& command, RunOptions& options) {
   add_model_option(command, options.model);
   add_json_option(command, options.json);
@@ -98,10 +109,7 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "Where threads run: auto (each rank on cores of its own) or none")
       ->check(CLI::IsMember({"auto", "none"}))
       ->capture_default_str();
-  command
-      .add_option("--device", options.device,
-                  "Where to compute: cpu, or cuda (a GPU for each rank)")
-      ->capture_default_str();
+  add_device_option(command, options.device);
   command
       .add_option("--path", options.path,
                   "Instruction path: amx-bf16, avx512-bf16, avx2 or portable (default: the fastest "

@@ -46,6 +46,7 @@ void add_model_option(CLI::App& command, std::filesystem::path& model);
 void add_json_option(CLI::App& command, bool& json);
 void add_ranks_option(CLI::App& command, int& ranks);
 void add_experts_option(CLI::App& command, ExpertDivision& experts);
+void add_device_option(CLI::App& command, std::string& device);
 void add_run_options(CLI::App& command, RunOptions& options);  // but --ranks
 
 // The model that ships with the program, for commands that were given none: $STRAKE_MODEL, or

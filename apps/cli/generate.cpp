@@ -82,14 +82,15 @@ void report(const GenerateOptions& options, const GenerationResult& result, cons
 }
 
 void generate_on_rank(const GenerateOptions& options, Group& group) {
-  Session session(group, options.run.division(group.size()), options.run.session());
   std::optional<Tokenizer> tokenizer;
   if (std::filesystem::exists(options.run.model / "tokenizer.json"))
     tokenizer = Tokenizer::load(options.run.model);
   const auto prompt = prompt_tokens(options, tokenizer);
+  SessionOptions session_options = options.run.session();
+  session_options.cache_tokens = std::ssize(prompt) + options.text.generation.max_tokens;
+  Session session(group, options.run.division(group.size()), session_options);
   const auto generation = options.text.with_tokens_of(session, tokenizer);
-  SequenceCache cache =
-      session.make_cache(static_cast<int64_t>(prompt.size()) + generation.max_tokens);
+  SequenceCache cache = session.make_cache(session_options.cache_tokens);
   TextOutput output(tokenizer, options.text.stop,
                     options.run.json ? TextOutput::Print::kNo : TextOutput::Print::kYes);
   std::vector<int32_t> history;

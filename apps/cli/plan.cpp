@@ -14,8 +14,6 @@
 namespace strake::cli {
 namespace {
 
-constexpr int kMostRanks = 16;
-
 struct PlanOptions {
   std::filesystem::path config;
   std::string shape;
@@ -85,7 +83,7 @@ std::vector<Shares> shares_of(const PlanOptions& options) {
   }
   std::vector<Shares> all;
   if (options.ranks.empty())
-    for (int ranks = 1; ranks <= kMostRanks; ++ranks) all.push_back(Shares::equal(ranks));
+    for (int ranks = 1; ranks <= kMaxRanks; ++ranks) all.push_back(Shares::equal(ranks));
   for (const int ranks : options.ranks) all.push_back(Shares::equal(ranks));
   return all;
 }

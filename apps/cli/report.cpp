@@ -52,6 +52,7 @@ std::string unevenness(const LoadedModule& module) {
 void print_json(const Json& json) { fmt::print("{}\n", dump_json(json, 2)); }
 
 void Progress::show(int64_t done, int64_t total, const std::string& what) {
+  if (shown_ < 0 && std::chrono::steady_clock::now() < begin_) return;
   const int percent = total > 0 ? static_cast<int>(100 * done / total) : 100;
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   if (percent / (terminal ? 1 : 10) == shown_ / (terminal ? 1 : 10) && shown_ >= 0 && percent < 100)

@@ -1,6 +1,7 @@
 // What commands print beside their result.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,14 +24,17 @@ std::string unevenness(const LoadedModule& module);
 
 void print_json(const Json& json);
 
-// A bar on stderr: redrawn in place on a terminal, a line a tenth elsewhere.
+// A bar on stderr: redrawn in place on a terminal, a line a tenth elsewhere. What takes no longer
+// than `patience` shows none.
 class Progress {
  public:
-  explicit Progress(std::string title) : title_(std::move(title)) {}
+  explicit Progress(std::string title, std::chrono::seconds patience = std::chrono::seconds(0))
+      : title_(std::move(title)), begin_(std::chrono::steady_clock::now() + patience) {}
   void show(int64_t done, int64_t total, const std::string& what);
 
  private:
   std::string title_;
+  std::chrono::steady_clock::time_point begin_;
   int shown_ = -1;  // percent
 };
 

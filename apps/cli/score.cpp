@@ -51,10 +51,12 @@ void write_logits(const std::filesystem::path& path, const Tensor& logits) {
 }
 
 void score_on_rank(const ScoreOptions& options, Group& group) {
-  Session session(group, options.run.division(group.size()), options.run.session());
   const auto tokens = tokens_to_score(options);
+  SessionOptions session_options = options.run.session();
+  session_options.cache_tokens = std::ssize(tokens);
+  Session session(group, options.run.division(group.size()), session_options);
   std::optional<Tensor> logits;
-  SequenceCache cache = session.make_cache(std::ssize(tokens));
+  SequenceCache cache = session.make_cache(session_options.cache_tokens);
   const Score result = score(session.context(), session.model(), cache, tokens,
                              options.logits.empty() ? nullptr : &logits);
   if (group.rank() != 0) return;

@@ -23,6 +23,7 @@ struct VerifyCommandOptions {
 
 int verify_command(const VerifyCommandOptions& options) {
   for (const int ranks : options.ranks) Shares::equal(ranks);
+  make_backend(options.run.device, {});
   const int64_t vocabulary =
       Checkpoint::open(options.run.model, Device::meta()).config().integer("vocab_size");
   const auto ids = options.ids.empty() ? spread_ids(24, vocabulary) : parse_ids(options.ids);
@@ -62,6 +63,7 @@ void add_verify(CLI::App& app, Action& action) {
       ->delimiter(',')
       ->capture_default_str();
   add_experts_option(*command, options->run.experts);
+  add_device_option(*command, options->run.device);
   command->add_option("--ids", options->ids, "Prompt as token ids")->type_name("ID,ID,...");
   command
       ->add_option("--max-tokens", options->verify.decode_tokens,

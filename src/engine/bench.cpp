@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <span>
-#include <string_view>
 
 #include "base/fail.h"
 #include "comm/timed_group.h"
@@ -38,17 +37,23 @@ double sum(const std::vector<double>& values) {
 // Samples of the probes, taken on all ranks at once.
 class ProbeSamples {
  public:
-  ProbeSamples(Group& group, int threads, std::string_view path)
-      : group_(group), probes_(threads, path) {}
+  ProbeSamples(Group& group, int threads, Backend& backend) : group_(group), backend_(backend) {
+    if (backend.device() == Device::cpu()) probes_.emplace(threads, backend.path());
+  }
 
   void take() {
-    bandwidth_.push_back(sum(at_once([&] { return probes_.read_bandwidth(); })));
-    products_.push_back(sum(at_once([&] { return probes_.product_rate(); })));
-    adds_.push_back(std::ranges::min(at_once([&] { return probes_.adds_per_cycle(); })));
+    if (!probes_) {
+      bandwidth_.push_back(sum(at_once([&] { return backend_.copy_bandwidth().value(); })));
+      return;
+    }
+    bandwidth_.push_back(sum(at_once([&] { return probes_->read_bandwidth(); })));
+    products_.push_back(sum(at_once([&] { return probes_->product_rate(); })));
+    adds_.push_back(std::ranges::min(at_once([&] { return probes_->adds_per_cycle(); })));
   }
 
   void report(BenchResult& result) const {
     result.read_bandwidth = median(bandwidth_);
+    if (!probes_) return;
     result.product_rate = median(products_);
     result.adds_per_cycle = median(adds_);
   }
@@ -61,7 +66,8 @@ class ProbeSamples {
   }
 
   Group& group_;
-  Probes probes_;
+  Backend& backend_;
+  std::optional<Probes> probes_;  // of the CPU
   std::vector<double> bandwidth_, products_, adds_;
 };
 
@@ -159,14 +165,17 @@ double BenchResult::bandwidth_share(const BenchPoint& point) const {
   return bytes_per_token / point.step / read_bandwidth;
 }
 
-double BenchResult::product_share(const BenchPoint& point) const {
-  return operations_per_token * prefill_rate(point) / product_rate;
+std::optional<double> BenchResult::product_share(const BenchPoint& point) const {
+  if (!product_rate) return std::nullopt;
+  return operations_per_token * prefill_rate(point) / *product_rate;
 }
 
 BenchResult bench(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
                   const SessionOptions& session_options, const BenchOptions& options) {
   TimedGroup timed(group);
-  Session session(timed, division, std::move(source), session_options);
+  SessionOptions with_cache = session_options;
+  with_cache.cache_tokens = std::ranges::max(options.contexts) + options.tokens + 1;
+  Session session(timed, division, std::move(source), with_cache);
   BenchResult result{};
   result.ranks = group.size();
   const int threads = session.placements()[static_cast<size_t>(group.rank())].threads;
@@ -174,7 +183,7 @@ BenchResult bench(Group& group, const Division& division, std::unique_ptr<ModelS
   result.path = session.path();
   result.bytes_per_rank = session.bytes_per_rank();
   count_weights(group, session, result);
-  ProbeSamples probes(group, threads, session.path());
+  ProbeSamples probes(group, threads, session.context().backend);
   warm_up(session, timed);
   probes.take();
   for (const int64_t context : options.contexts) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,16 +36,17 @@ struct BenchResult {
   std::vector<int64_t> bytes_per_rank;
   double bytes_per_token;       // of weights that a token reads, on all ranks
   double operations_per_token;  // of a prompt: two a weight of the linear layers
-  // Medians over the run, all ranks at once and added up (Probes).
-  double read_bandwidth;
-  double product_rate;
-  double adds_per_cycle;  // of the core that had least
+  // Medians over the run, all ranks at once and added up.
+  double read_bandwidth;  // Probes; of a device with memory of its own, Backend::copy_bandwidth()
+  std::optional<double> product_rate;    // Probes, on the CPU
+  std::optional<double> adds_per_cycle;  // likewise, of the core that had least
   std::vector<BenchPoint> points;
 
   double prefill_rate(const BenchPoint& point) const;     // tokens a second
   double decode_rate(const BenchPoint& point) const;      // tokens a second
   double bandwidth_share(const BenchPoint& point) const;  // of decode; cached keys not counted
-  double product_share(const BenchPoint& point) const;    // of prefill; attention not counted
+  // Of prefill, where the rate of products is known; attention not counted.
+  std::optional<double> product_share(const BenchPoint& point) const;
 };
 
 // Loads the model and measures; all ranks call it with the same arguments, and the result is rank

@@ -38,13 +38,13 @@ double Capacity::decode_rate(double bytes_per_second, int64_t batch) const {
   return static_cast<double>(batch) * bytes_per_second / most;
 }
 
-Capacity find_capacity(const OpenModel& open, const Shares& shares, const Load& load) {
+Capacity find_capacity(const OpenModel& open, const Division& division, const Load& load) {
   // Past every window, so that only what grows for ever differs.
   constexpr int64_t kLong = int64_t{1} << 24, kLonger = kLong + 1024;
-  Capacity capacity{make_plan(open, shares), {}};
-  for (int rank = 0; rank < shares.ranks(); ++rank) {
+  Capacity capacity{make_plan(open, division), {}};
+  for (int rank = 0; rank < division.shares.ranks(); ++rank) {
     const auto source = open(Device::meta());
-    const LayerLoader loader(*source, shares, rank);
+    const LayerLoader loader(*source, division, rank);
     const auto model = load_model(*source, loader);
     RankCapacity found{};
     found.cache = load.batch * cache_bytes(*model, load.context, load.cache);

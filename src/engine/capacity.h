@@ -38,6 +38,6 @@ struct Capacity {
 };
 
 // Throws what loading throws, with the nearest rank counts that work where these shares cannot.
-Capacity find_capacity(const OpenModel& open, const Shares& shares, const Load& load);
+Capacity find_capacity(const OpenModel& open, const Division& division, const Load& load);
 
 }  // namespace strake

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "engine/paths.h"
+#include "engine/room.h"
 #include "io/checkpoint.h"
 #include "io/read_ahead.h"
 
@@ -16,6 +17,12 @@ std::vector<int32_t> read_stop_tokens(const std::filesystem::path& model,
     if (!ids.empty()) return ids;
   }
   return config.token_ids("eos_token_id");
+}
+
+int64_t bytes_of(const std::vector<LoadedModule>& modules) {
+  int64_t bytes = 0;
+  for (const LoadedModule& module : modules) bytes += module.bytes;
+  return bytes;
 }
 
 }  // namespace
@@ -45,19 +52,33 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
          division.shares.ranks());
   Division divided = division;
   divided.parts = most_parts(options.device);
-  const auto ahead = source_->read_ahead(
-      [&](ModelSource& twin) { load_model(twin, LayerLoader(twin, divided, group.rank())); });
+  if (const auto free = backend_->free_memory())
+    require_room(group, *source_, divided,
+                 {.tokens = options.cache_tokens,
+                  .storage = {context_.activations, kv_cache_},
+                  .free = *free});
+  // What will be loaded, found without reading it.
+  const auto twin = source_->without_bytes();
+  const LayerLoader expected(*twin, divided, group.rank());
+  load_model(*twin, expected);
+  const int64_t total = bytes_of(expected.modules());
+  const auto ahead = source_->read_ahead(*twin);
+  int64_t done = 0;
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
   const LayerLoader loader(
       *source_, divided, group.rank(),
       {.prepare = [&](Weight w,
                       const PartialSums& sums) { return backend_->prepare(std::move(w), sums); },
-       .after_each = [&] { group.barrier(); },
+       .after_each =
+           [&](const LoadedModule& module) {
+             group.barrier();
+             done += module.bytes;
+             if (options.progress && group.rank() == 0) options.progress(done, total);
+           },
        .place = backend_->place()});
   model_ = load_model(*source_, loader);
   modules_ = loader.modules();
-  int64_t bytes = 0;
-  for (const LoadedModule& module : modules_) bytes += module.bytes;
+  const int64_t bytes = bytes_of(modules_);
   const std::vector<int64_t> counts(static_cast<size_t>(group.size()), sizeof bytes);
   group.all_gather(std::as_bytes(std::span(&bytes, 1)),
                    std::as_writable_bytes(std::span(bytes_per_rank_)), counts);

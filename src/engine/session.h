@@ -29,6 +29,11 @@ struct SessionOptions {
   std::optional<DType> activations = {};
   // Of cached keys and values; nothing: in the dtype of the activations.
   std::optional<Format> kv_cache = {};
+  // Of the caches that will be made, together: a device's memory must have room for them beside the
+  // model.
+  int64_t cache_tokens = 0;
+  // Called on rank 0 while its part is loaded, with bytes of what it will hold.
+  std::function<void(int64_t done, int64_t total)> progress = {};
   // Makes what moves tensors between the ranks' devices, where the group of the session does not.
   std::function<std::unique_ptr<Group>(Group&)> tensor_group = {};
 };
@@ -36,7 +41,8 @@ struct SessionOptions {
 class Session {
  public:
   // Reads this rank's part of the model; returns when all ranks have theirs. Throws what loading
-  // throws, and Error(kUsage) when shares and group disagree.
+  // throws, Error(kUsage) when shares and group disagree, and before anything is read what
+  // require_room() throws.
   Session(Group& group, const Division& division, const SessionOptions& options);
   // Of a model that is no checkpoint: options.model has no meaning, and no token ends a text.
   Session(Group& group, const Division& division, std::unique_ptr<ModelSource> source,

@@ -58,7 +58,9 @@ std::vector<Verification> verify(const SessionOptions& session, std::span<const 
     const Division division(Shares::equal(ranks), options.experts);
     Verification result{ranks, true, "", {}};
     run_ranks(ranks, options.group, [&](Group& group) {
-      Session own(group, division, session);
+      SessionOptions with_cache = session;
+      with_cache.cache_tokens = std::ssize(prompt) + options.decode_tokens;
+      Session own(group, division, with_cache);
       auto trace = run_traced(own, prompt, options);
       if (group.rank() == 0) result.trace = std::move(trace);
     });

@@ -92,11 +92,13 @@ void Checkpoint::expect_read(const std::string& name, const std::optional<Cut>& 
     expected_.push_back({name, file.runs(name, cut->axis, range.begin, range.end)});
 }
 
-std::unique_ptr<ReadAhead> Checkpoint::read_ahead(
-    const std::function<void(ModelSource&)>& load) const {
-  Checkpoint twin = open(path(), Device::meta());
-  load(twin);
-  return std::make_unique<ReadAhead>(weights_, std::move(twin.expected_));
+std::unique_ptr<ModelSource> Checkpoint::without_bytes() const {
+  return std::make_unique<Checkpoint>(open(path(), Device::meta()));
+}
+
+std::unique_ptr<ReadAhead> Checkpoint::read_ahead(ModelSource& twin) const {
+  return std::make_unique<ReadAhead>(weights_,
+                                     std::move(dynamic_cast<Checkpoint&>(twin).expected_));
 }
 
 Tensor Checkpoint::tensor(const std::string& name, const Shape& shape,

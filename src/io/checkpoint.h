@@ -44,8 +44,8 @@ class Checkpoint final : public ModelSource {
   // config.json that belong to no module.
   void require_all_used() const override;
 
-  std::unique_ptr<ReadAhead> read_ahead(
-      const std::function<void(ModelSource&)>& load) const override;
+  std::unique_ptr<ModelSource> without_bytes() const override;
+  std::unique_ptr<ReadAhead> read_ahead(ModelSource& twin) const override;
 
   int64_t bytes_read() const { return weights_.bytes_read(); }
   // What has been asked for on Device::meta(): all that a rank would have read instead.

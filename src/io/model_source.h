@@ -53,10 +53,11 @@ class ModelSource {
   // Throws Error(kCheckpoint) that names what the model has no place for.
   virtual void require_all_used() const = 0;
 
-  // Fetches what `load` asks of a source, which it is given without bytes, while that is then read
-  // from this one; until the result is destroyed. Nothing where nothing is read.
-  virtual std::unique_ptr<ReadAhead> read_ahead(
-      const std::function<void(ModelSource&)>& load) const;
+  // The same model on Device::meta().
+  virtual std::unique_ptr<ModelSource> without_bytes() const = 0;
+  // Fetches what a twin, made by without_bytes(), was asked for, while that is read from this one;
+  // until the result is destroyed. Nothing where nothing is read.
+  virtual std::unique_ptr<ReadAhead> read_ahead(ModelSource& twin) const;
 
  protected:
   ModelSource(ModelConfig config, Device device)

@@ -25,6 +25,9 @@ class RandomWeights final : public ModelSource {
   void ignore(const std::string&) override {}
   void ignore_layers_from(int64_t) override {}
   void require_all_used() const override {}
+  std::unique_ptr<ModelSource> without_bytes() const override {
+    return std::make_unique<RandomWeights>(config(), Device::meta());
+  }
 };
 
 }  // namespace strake

@@ -43,7 +43,7 @@ void LayerLoader::loaded(LoadedModule module, const Weight& weight, int64_t byte
   module.dtype = values_dtype(weight);
   module.bytes = bytes;
   state_->modules.push_back(std::move(module));
-  if (state_->hooks.after_each) state_->hooks.after_each();
+  if (state_->hooks.after_each) state_->hooks.after_each(state_->modules.back());
 }
 
 Weight LayerLoader::prepared(Weight weight) const {

@@ -73,8 +73,8 @@ enum class EmbeddingUse { kRow, kLogits, kBoth };
 struct LoadHooks {
   // Each weight, once read, for products that compute these sums.
   std::function<Weight(Weight, const PartialSums&)> prepare = {};
-  std::function<void()> after_each = {};  // module loaded
-  std::optional<Place> place = {};        // of tensors and caches; nothing: the source's
+  std::function<void(const LoadedModule&)> after_each = {};
+  std::optional<Place> place = {};  // of tensors and caches; nothing: the source's
 };
 
 // Names layers by their path and reads this rank's part of each. A model's constructor is a list

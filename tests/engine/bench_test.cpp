@@ -64,13 +64,14 @@ TEST(Bench, SharesFollowFromWhatWasMeasured) {
   EXPECT_LE(point.step_collective, point.step);
   EXPECT_GT(point.collectives, 2);  // o and down at least
   EXPECT_GT(result.read_bandwidth, 0);
-  EXPECT_GT(result.adds_per_cycle, 0);
+  EXPECT_GT(result.adds_per_cycle.value(), 0);
   EXPECT_DOUBLE_EQ(result.prefill_rate(point), 16 / point.prefill);
   EXPECT_DOUBLE_EQ(result.decode_rate(point) * point.step, 1);
   EXPECT_DOUBLE_EQ(result.bandwidth_share(point) * result.read_bandwidth * point.step,
                    result.bytes_per_token);
-  EXPECT_DOUBLE_EQ(result.product_share(point) * result.product_rate * point.prefill,
-                   16 * result.operations_per_token);
+  EXPECT_DOUBLE_EQ(
+      result.product_share(point).value() * result.product_rate.value() * point.prefill,
+      16 * result.operations_per_token);
 }
 
 }  // namespace

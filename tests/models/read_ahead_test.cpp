@@ -32,10 +32,9 @@ TEST(ReadAhead, ExpectsEveryByteOfARanksShareAndNoOther) {
 // It may be on its way when the loading fails.
 TEST(ReadAhead, EndsWhenItIsNoLongerNeeded) {
   const Checkpoint checkpoint = Checkpoint::open(kReferences / "llama");
-  const auto load = [](ModelSource& twin) {
-    load_model(twin, LayerLoader(twin, Shares::equal(1), 0));
-  };
-  EXPECT_NE(checkpoint.read_ahead(load), nullptr);
+  const auto twin = checkpoint.without_bytes();
+  load_model(*twin, LayerLoader(*twin, Shares::equal(1), 0));
+  EXPECT_NE(checkpoint.read_ahead(*twin), nullptr);
 }
 
 }  // namespace

@@ -106,6 +106,9 @@ class Backend {
 
   // Bytes that are free where it computes, if that is not the host.
   virtual std::optional<int64_t> free_memory() const { return std::nullopt; }
+  // Bytes a second that a copy there reads and writes, if that is not the host: a measurement of
+  // some milliseconds.
+  virtual std::optional<double> copy_bandwidth() { return std::nullopt; }
 
   // The host's weight in the place and layout that this backend's kernels read, its values
   // unchanged: for weights that multiply more than once. It serves products that compute these sums

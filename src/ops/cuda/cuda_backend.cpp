@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "ops/backends.h"
+#include "ops/cuda/copy_bandwidth.h"
 #include "ops/cuda/elementwise.h"
 #include "ops/cuda/embedding.h"
 #include "ops/cuda/launch.h"
@@ -83,6 +84,14 @@ std::optional<int64_t> CudaBackend::free_memory() const {
   size_t total = 0;
   check(cudaMemGetInfo(&free, &total), "free memory of the GPU");
   return static_cast<int64_t>(free);
+}
+
+std::optional<double> CudaBackend::copy_bandwidth() {
+  // More than caches hold.
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  const Tensor from = Tensor::zeros(DType::kU8, {kBytes}, memory_);
+  Tensor to = Tensor::empty(DType::kU8, {kBytes}, memory_);
+  return cuda::copy_bandwidth(address(from), address(to), kBytes, kStream);
 }
 
 Tensor CudaBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {

@@ -28,6 +28,7 @@ class CudaBackend final : public Backend {
   int threads() const override { return 1; }
   std::string_view path() const override { return path_; }
   std::optional<int64_t> free_memory() const override;
+  std::optional<double> copy_bandwidth() override;
 
  private:
   Weight do_prepare(Weight w, const PartialSums& sums) override;

@@ -1,0 +1,90 @@
+#include "engine/room.h"
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fail.h"
+#include "engine/capacity.h"
+
+namespace strake {
+namespace {
+
+// What a step computes with, and what libraries take for themselves.
+constexpr int64_t kWork = int64_t{1} << 29;
+
+int64_t needed(const RankCapacity& rank) { return rank.weights + rank.cache + kWork; }
+
+double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
+
+std::vector<int64_t> gather(Group& group, int64_t mine) {
+  std::vector<int64_t> all(static_cast<size_t>(group.size()));
+  const std::vector<int64_t> counts(all.size(), sizeof mine);
+  group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)),
+                   counts);
+  return all;
+}
+
+// The least number of more, equal ranks that would do, if each had so much memory.
+std::optional<int> ranks_that_fit(const OpenModel& open, const Division& division, const Load& load,
+                                  int64_t free) {
+  for (int ranks = division.shares.ranks() + 1; ranks <= kMaxRanks; ++ranks) {
+    Division more = division;
+    more.shares = Shares::equal(ranks);
+    try {
+      const Capacity capacity = find_capacity(open, more, load);
+      if (std::ranges::all_of(capacity.ranks,
+                              [&](const RankCapacity& rank) { return needed(rank) <= free; }))
+        return ranks;
+    } catch (const Error& error) {
+      // What this number of ranks cannot do, a larger one may.
+      if (error.kind() != ErrorKind::kUsage) throw;
+    }
+  }
+  return std::nullopt;
+}
+
+// A number of cached tokens that would do on these ranks; 0: none does.
+int64_t tokens_that_fit(const Capacity& capacity, const std::vector<int64_t>& free,
+                        int64_t tokens) {
+  int64_t fewer = 0;
+  for (size_t i = 0; i < free.size(); ++i) {
+    const RankCapacity& rank = capacity.ranks[i];
+    const int64_t over = needed(rank) - free[i];
+    if (over <= 0) continue;
+    if (rank.cache_per_token == 0) return 0;
+    fewer = std::max(fewer, (over + rank.cache_per_token - 1) / rank.cache_per_token);
+  }
+  return std::max<int64_t>(0, tokens - fewer);
+}
+
+}  // namespace
+
+void require_room(Group& group, const ModelSource& source, const Division& division,
+                  const RoomOnRank& room) {
+  const OpenModel open = [&](Device) { return source.without_bytes(); };
+  const Load load{.context = room.tokens, .cache = room.storage};
+  const Capacity capacity = find_capacity(open, division, load);
+  const std::vector<int64_t> free = gather(group, room.free);
+  size_t worst = 0;
+  const auto over = [&](size_t rank) { return needed(capacity.ranks[rank]) - free[rank]; };
+  for (size_t rank = 1; rank < free.size(); ++rank)
+    if (over(rank) > over(worst)) worst = rank;
+  if (over(worst) <= 0) return;
+
+  const RankCapacity& rank = capacity.ranks[worst];
+  std::string fits;
+  if (const auto ranks = ranks_that_fit(open, division, load, std::ranges::min(free)))
+    fits = fmt::format("{} ranks would do", *ranks);
+  if (const int64_t tokens = tokens_that_fit(capacity, free, room.tokens); tokens > 0)
+    fits += fmt::format("{}{} tokens would do here", fits.empty() ? "" : ", or ", tokens);
+  fail(ErrorKind::kSystem,
+       "out of memory: rank {} of {} needs {:.2f} GB ({:.2f} of weights, {:.2f} for {} tokens, "
+       "{:.2f} to compute with), and {:.2f} GB are free{}{}",
+       worst, free.size(), gigabytes(needed(rank)), gigabytes(rank.weights), gigabytes(rank.cache),
+       room.tokens, gigabytes(kWork), gigabytes(free[worst]), fits.empty() ? "" : "; ", fits);
+}
+
+}  // namespace strake
