@@ -20,6 +20,17 @@ if(STRAKE_SANITIZE)
   target_link_options(strake_flags INTERFACE -fsanitize=${STRAKE_SANITIZE})
 endif()
 
+# For sources that are much unrolled: debug information would double the time to compile them, and
+# sanitizers would take minutes. The address sanitizer still checks every access to the heap; the
+# stack's few arrays and undefined arithmetic are left out.
+set(STRAKE_UNROLLED_FLAGS -g0)
+if(STRAKE_SANITIZE)
+  list(APPEND STRAKE_UNROLLED_FLAGS -fno-sanitize=undefined)
+  if(STRAKE_SANITIZE MATCHES "address")
+    list(APPEND STRAKE_UNROLLED_FLAGS -fno-sanitize-address-use-after-scope --param=asan-stack=0)
+  endif()
+endif()
+
 # Headers of the standard library and of outside libraries that many sources include, parsed once.
 # Sources include what they use all the same: the presets `release` and `cuda` build without these.
 set(STRAKE_COMMON_HEADERS
