@@ -32,7 +32,7 @@ if(STRAKE_SANITIZE)
 endif()
 
 # Headers of the standard library and of outside libraries that many sources include, parsed once.
-# Sources include what they use all the same: the presets `release` and `cuda` build without these.
+# Sources include what they use all the same: the preset `cuda` builds without these.
 set(STRAKE_COMMON_HEADERS
   <algorithm> <array> <chrono> <cmath> <cstdint> <filesystem> <fmt/format.h> <fmt/ranges.h>
   <functional> <map> <memory> <nlohmann/json.hpp> <optional> <set> <span> <string> <string_view>
