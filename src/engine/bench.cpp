@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "comm/timed_group.h"
+#include "engine/gather.h"
 #include "engine/generation.h"
 #include "engine/probes.h"
 
@@ -18,14 +19,6 @@ double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<long>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
-}
-
-std::vector<double> gather(Group& group, double mine) {
-  std::vector<double> all(static_cast<size_t>(group.size()));
-  const std::vector<int64_t> counts(all.size(), sizeof mine);
-  group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)),
-                   counts);
-  return all;
 }
 
 double sum(const std::vector<double>& values) {
@@ -62,7 +55,7 @@ class ProbeSamples {
   template <class Probe>
   std::vector<double> at_once(const Probe& probe) {
     group_.barrier();
-    return gather(group_, probe());
+    return gather_values(group_, probe());
   }
 
   Group& group_;
@@ -150,7 +143,7 @@ void count_weights(Group& group, const Session& session, BenchResult& result) {
       result.operations_per_token +=
           2 * static_cast<double>(module.shape.elements()) * module.read_share;
   }
-  result.bytes_per_token = sum(gather(group, bytes));
+  result.bytes_per_token = sum(gather_values(group, bytes));
 }
 
 }  // namespace

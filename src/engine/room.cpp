@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "engine/capacity.h"
+#include "engine/gather.h"
 
 namespace strake {
 namespace {
@@ -18,14 +19,6 @@ constexpr int64_t kWork = int64_t{1} << 29;
 int64_t needed(const RankCapacity& rank) { return rank.weights + rank.cache + kWork; }
 
 double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
-
-std::vector<int64_t> gather(Group& group, int64_t mine) {
-  std::vector<int64_t> all(static_cast<size_t>(group.size()));
-  const std::vector<int64_t> counts(all.size(), sizeof mine);
-  group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)),
-                   counts);
-  return all;
-}
 
 // The least number of more, equal ranks that would do, if each had so much memory.
 std::optional<int> ranks_that_fit(const OpenModel& open, const Division& division, const Load& load,
@@ -67,7 +60,7 @@ void require_room(Group& group, const ModelSource& source, const Division& divis
   const OpenModel open = [&](Device) { return source.without_bytes(); };
   const Load load{.context = room.tokens, .cache = room.storage};
   const Capacity capacity = find_capacity(open, division, load);
-  const std::vector<int64_t> free = gather(group, room.free);
+  const std::vector<int64_t> free = gather_values(group, room.free);
   size_t worst = 0;
   const auto over = [&](size_t rank) { return needed(capacity.ranks[rank]) - free[rank]; };
   for (size_t rank = 1; rank < free.size(); ++rank)
