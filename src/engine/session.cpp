@@ -1,6 +1,7 @@
 #include "engine/session.h"
 
 #include "base/fail.h"
+#include "base/pages.h"
 #include "engine/paths.h"
 #include "engine/room.h"
 #include "io/checkpoint.h"
@@ -64,6 +65,7 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
   const int64_t total = bytes_of(expected.modules());
   const auto ahead = source_->read_ahead(*twin);
   int64_t done = 0;
+  const KeptPages kept;  // what one tensor was read into, for the next
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
   const LayerLoader loader(
       *source_, divided, group.rank(),

@@ -1,82 +1,86 @@
 #include "strake/tensor/storage.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <new>
+#include <utility>
 
 #include "base/fail.h"
+#include "base/pages.h"
 #include "base/recycled.h"
 #include "strake/tensor/memory.h"
 
 namespace strake {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kLarge = size_t{2} << 20;  // bytes: from here on, pages of their own
 
 }  // namespace
 
-// Stands right before the bytes, unless these are a device's.
+// Stands right before the bytes, unless these are pages of their own or a device's.
 struct alignas(64) Storage::Block {
   std::atomic<int64_t> owners = 1;
-  void* taken;   // what the block lies in, or the device's bytes
-  size_t bytes;  // of that
+  std::byte* data;
+  size_t bytes;  // counted from `data`
   std::shared_ptr<Memory> memory = nullptr;
 
-  std::byte* data() { return reinterpret_cast<std::byte*>(this + 1); }
-
-  // Both return nullptr when memory is short.
+  // All return nullptr when memory is short.
   static Block* take(size_t bytes) {
-    const size_t size = sizeof(Block) + bytes;
-    void* const taken = take_block(size);
-    return taken == nullptr ? nullptr : new (taken) Block{.taken = taken, .bytes = size};
+    return bytes >= kLarge ? beside(static_cast<std::byte*>(take_pages(bytes)), bytes, nullptr)
+                           : before(bytes);
   }
-  // Whole pages of the system's own, which take a freed tensor back at once: the heap would keep
-  // holes, as large as the tensors that stood there while weights were laid out anew.
-  static Block* map(size_t bytes) {
-    size_t room = kHugePage + sizeof(Block) + bytes;
-    const size_t mapped = room;
-    void* const base =
-        ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) return nullptr;
-    void* data = static_cast<std::byte*>(base) + sizeof(Block);
-    room -= sizeof(Block);
-    std::align(kHugePage, bytes, data, room);
-    // Kernels that stream weights run a quarter faster from huge pages.
-    ::madvise(data, bytes, MADV_HUGEPAGE);
-    return new (static_cast<Block*>(data) - 1) Block{.taken = base, .bytes = mapped};
+  static Block* take(std::shared_ptr<Memory> memory, size_t bytes) {
+    std::byte* const data = memory->take(static_cast<int64_t>(bytes));
+    return beside(data, bytes, std::move(memory));
   }
 
-  bool is_mapped() const { return taken != this; }
+  void give() {
+    const size_t size = sizeof(Block) + (is_before() ? bytes : 0);
+    if (!is_before()) give_data(memory.get(), data, bytes);
+    this->~Block();
+    give_block(this, size);
+  }
+
+ private:
+  bool is_before() const { return data == reinterpret_cast<const std::byte*>(this + 1); }
+
+  static Block* before(size_t bytes) {
+    void* const taken = take_block(sizeof(Block) + bytes);
+    if (taken == nullptr) return nullptr;
+    return new (taken)
+        Block{.data = static_cast<std::byte*>(taken) + sizeof(Block), .bytes = bytes};
+  }
+  static Block* beside(std::byte* data, size_t bytes, std::shared_ptr<Memory> memory) {
+    void* const taken = data == nullptr ? nullptr : take_block(sizeof(Block));
+    if (taken == nullptr) {
+      if (data != nullptr) give_data(memory.get(), data, bytes);
+      return nullptr;
+    }
+    return new (taken) Block{.data = data, .bytes = bytes, .memory = std::move(memory)};
+  }
+  static void give_data(Memory* memory, std::byte* data, size_t bytes) noexcept {
+    if (memory != nullptr)
+      memory->give(data, static_cast<int64_t>(bytes));
+    else
+      give_pages(data, bytes);
+  }
 };
 
-Storage Storage::allocate(int64_t bytes) {
-  Storage storage;
-  if (bytes == 0) return storage;
-  const auto size = static_cast<size_t>(bytes);
-  storage.block_ = size >= kHugePage ? Block::map(size) : Block::take(size);
-  if (storage.block_ == nullptr)
-    fail(ErrorKind::kSystem, "out of memory: {} bytes for a tensor", bytes);
-  storage.data_ = storage.block_->data();
-  return storage;
-}
+Storage Storage::allocate(int64_t bytes) { return allocate(nullptr, bytes); }
 
 Storage Storage::allocate(std::shared_ptr<Memory> memory, int64_t bytes) {
-  if (memory == nullptr) return allocate(bytes);
   Storage storage;
-  bytes = std::max<int64_t>(bytes, 1);  // even no bytes are somewhere
-  std::byte* const data = memory->take(bytes);
-  storage.block_ = Block::take(0);
-  if (storage.block_ == nullptr) {
-    memory->give(data, bytes);
-    fail(ErrorKind::kSystem, "out of memory: a tensor's counter");
+  if (memory == nullptr) {
+    if (bytes == 0) return storage;
+    storage.block_ = Block::take(static_cast<size_t>(bytes));
+  } else {
+    // Even no bytes are somewhere.
+    storage.block_ =
+        Block::take(std::move(memory), static_cast<size_t>(std::max<int64_t>(bytes, 1)));
   }
-  storage.block_->taken = data;
-  storage.block_->bytes = static_cast<size_t>(bytes);
-  storage.block_->memory = std::move(memory);
-  storage.data_ = data;
+  if (storage.block_ == nullptr)
+    fail(ErrorKind::kSystem, "out of memory: {} bytes for a tensor", bytes);
+  storage.data_ = storage.block_->data;
   return storage;
 }
 
@@ -94,17 +98,7 @@ Storage Storage::from(int64_t offset) const {
 void Storage::retain() const noexcept { block_->owners.fetch_add(1, std::memory_order_relaxed); }
 
 void Storage::release() const noexcept {
-  if (block_->owners.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (block_->memory != nullptr) {
-    block_->memory->give(static_cast<std::byte*>(block_->taken),
-                         static_cast<int64_t>(block_->bytes));
-    block_->~Block();
-    give_block(block_, sizeof(Block));
-  } else if (block_->is_mapped()) {
-    ::munmap(block_->taken, block_->bytes);
-  } else {
-    give_block(block_->taken, block_->bytes);
-  }
+  if (block_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) block_->give();
 }
 
 }  // namespace strake

@@ -12,7 +12,7 @@ class Memory;
 
 // Counted bytes, which copies share, or none. What is freed is kept for the next of its size, so
 // that a step like the one before allocates nothing; 2 MiB and more are pages of the system's own,
-// which takes them back at once.
+// which takes them back at once, or when weights have been loaded.
 class Storage {
  public:
   Storage() = default;  // none
