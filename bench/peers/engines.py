@@ -78,6 +78,7 @@ def products(command, threads):
         "read_share": line["bandwidth_share"],
         "clean": alone and line["clean"],
         "version": head["engine"],
+        "type": line["format"].split(",")[0],
     } for line in lines]
 
 
@@ -99,10 +100,12 @@ def strake_products(settings, threads, name, shape):
 
 
 def onednn_products(settings, threads, _, shape):
-    """oneDNN's packed bfloat16 weight. Its idle threads spin for less than a millisecond, so that
-    they are out of the way of the probes, and of their own where something else runs too."""
-    return products(["env", "GOMP_SPINCOUNT=30000", settings.build / "bench/bench_onednn",
-                     *product_options(settings, threads, shape)], threads)
+    """oneDNN's packed bfloat16 weight, or float32 where it has no such product. Its idle threads
+    spin for less than a millisecond, so that they are out of the way of the probes, and of their
+    own where something else runs too."""
+    figures = products(["env", "GOMP_SPINCOUNT=30000", settings.build / "bench/bench_onednn",
+                        *product_options(settings, threads, shape)], threads)
+    return [figure | {"engine_format": figure["type"]} for figure in figures]
 
 
 def probe(settings, threads):

@@ -1,7 +1,8 @@
 // oneDNN's product of a bfloat16 weight, packed as oneDNN likes it, sampled as bench_kernels
 // samples ours: bench_onednn --help
 //
-// x is bfloat16 and the result float32, as ours. Weights fill 512 MB, in huge pages as ours.
+// x is bfloat16 and the result float32, as ours; all is float32 where oneDNN has no such product
+// for the processor. Weights fill 512 MB, in huge pages as ours.
 #include <fmt/format.h>
 #include <omp.h>
 #include <sys/mman.h>
@@ -56,12 +57,20 @@ class HugeMemory {
   memory memory_;
 };
 
-memory random_bf16(uint64_t seed, const memory::desc& layout, const dnnl::engine& engine) {
+template <class T, class Round>
+void fill(memory& made, uint64_t seed, Round round) {
   std::mt19937_64 random(seed);
+  auto* const values = static_cast<T*>(made.get_data_handle());
+  for (size_t i = 0; i < made.get_desc().get_size() / sizeof(T); ++i)
+    values[i] = round(static_cast<float>(random() >> 40) * 0x1p-23f - 1);
+}
+
+memory random_values(uint64_t seed, const memory::desc& layout, const dnnl::engine& engine) {
   memory made(layout, engine);
-  auto* const values = static_cast<strake::Bf16*>(made.get_data_handle());
-  for (size_t i = 0; i < layout.get_size() / sizeof(strake::Bf16); ++i)
-    values[i] = strake::to_bf16(static_cast<float>(random() >> 40) * 0x1p-23f - 1);
+  if (layout.data_type() == memory::data_type::bf16)
+    fill<strake::Bf16>(made, seed, strake::to_bf16);
+  else
+    fill<float>(made, seed, [](float value) { return value; });
   return made;
 }
 
@@ -94,26 +103,32 @@ class Bench {
 void Bench::product(int64_t rows, int64_t outputs, int64_t inputs) {
   using Type = memory::data_type;
   using Tag = memory::format_tag;
-  const memory::desc x_layout({rows, inputs}, Type::bf16, Tag::ab);
-  const memory::desc y_layout({rows, outputs}, Type::f32, Tag::ab);
-  const memory::desc w_plain({inputs, outputs}, Type::bf16, Tag::ba);
-  const memory::desc w_any({inputs, outputs}, Type::bf16, Tag::any);
-  const dnnl::matmul::primitive_desc choice({x_layout, w_any, y_layout}, engine_);
+  const auto choose = [&](Type type) {
+    return dnnl::matmul::primitive_desc({memory::desc({rows, inputs}, type, Tag::ab),
+                                         memory::desc({inputs, outputs}, type, Tag::any),
+                                         memory::desc({rows, outputs}, Type::f32, Tag::ab)},
+                                        engine_, true);
+  };
+  Type type = Type::bf16;
+  auto choice = choose(type);
+  if (!choice) choice = choose(type = Type::f32);
+  if (!choice) throw std::runtime_error("no product for this processor");
   const dnnl::matmul matmul(choice);
 
-  memory plain = random_bf16(1, w_plain, engine_);
+  const memory::desc w_plain({inputs, outputs}, type, Tag::ba);
+  memory plain = random_values(1, w_plain, engine_);
   std::vector<HugeMemory> weights;
   for (size_t bytes = 0; bytes < kColdBytes; bytes += choice.weights_desc().get_size()) {
     weights.emplace_back(choice.weights_desc(), engine_);
     dnnl::reorder(plain, weights.back().get()).execute(stream_, plain, weights.back().get());
   }
-  const memory x = random_bf16(2, x_layout, engine_);
-  const memory y(y_layout, engine_);
+  const memory x = random_values(2, choice.src_desc(), engine_);
+  const memory y(choice.dst_desc(), engine_);
   stream_.wait();
 
   size_t turn = 0;
   measurements_.measure(
-      {.format = fmt::format("bf16, {}", choice.impl_info_str()),
+      {.format = fmt::format("{}, {}", type == Type::bf16 ? "bf16" : "f32", choice.impl_info_str()),
        .outputs = outputs,
        .inputs = inputs,
        .rows = rows,
