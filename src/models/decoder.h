@@ -61,7 +61,7 @@ class Decoder final : public Model {
   }
 
  private:
-  Tensor run(Context& context, std::span<const int32_t> tokens,
+  Tensor run(Context& context, const TokenIds& tokens,
              std::span<const SequenceStep> steps) const override {
     Tensor x = embedding_.forward(context, tokens);
     if (embedding_scale_ != 1.0f) x = context.backend.scale(x, embedding_scale_);
@@ -73,7 +73,7 @@ class Decoder final : public Model {
       rows.clear();
       for (const SequenceStep& step : steps) {
         const int64_t begin = rows.empty() ? 0 : rows.back().end;
-        rows.push_back({begin, begin + std::ssize(step.tokens), step.cache->length(),
+        rows.push_back({begin, begin + std::ssize(step.tokens), step.first_position(),
                         step.cache->layer(i), &selected[rows.size()]});
       }
       x = layers_[i].forward(context, x, rows);

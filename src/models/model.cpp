@@ -35,7 +35,7 @@ Tensor Model::forward(Context& context, std::span<const SequenceStep> steps, Log
   Recycled<int32_t> tokens;
   for (const SequenceStep& step : steps)
     tokens.insert(tokens.end(), step.tokens.begin(), step.tokens.end());
-  Tensor x = run(context, tokens, steps);
+  Tensor x = run(context, TokenIds(tokens), steps);
   for (const SequenceStep& step : steps) step.cache->advance(std::ssize(step.tokens));
   if (rows == LogitRows::kLast) x = last_rows(x, steps);
   return logits(context, x);
@@ -45,6 +45,14 @@ Tensor Model::forward(Context& context, std::span<const int32_t> tokens, Sequenc
                       LogitRows rows) const {
   const SequenceStep step{tokens, &cache};
   return forward(context, std::span(&step, 1), rows);
+}
+
+Tensor Model::forward_again(Context& context, const TokenIds& token, const Position& position,
+                            SequenceCache& cache) const {
+  const SequenceStep step{token.ids, &cache, position};
+  const std::span<const SequenceStep> steps(&step, 1);
+  check_steps(steps);
+  return logits(context, run(context, token, steps));
 }
 
 }  // namespace strake

@@ -32,10 +32,15 @@ class Model {
   // One sequence.
   Tensor forward(Context& context, std::span<const int32_t> tokens, SequenceCache& cache,
                  LogitRows rows) const;
+  // One token of one sequence, as the first of steps that a device runs again: token and position
+  // are read there each time. The cache does not grow. -> logits float32 [1, vocabulary]. Throws
+  // NotRecordable where the model needs the host to know them.
+  Tensor forward_again(Context& context, const TokenIds& token, const Position& position,
+                       SequenceCache& cache) const;
 
  private:
   // The rows of `tokens`, all those of `steps`, after the last layer: float32 [rows, hidden].
-  virtual Tensor run(Context& context, std::span<const int32_t> tokens,
+  virtual Tensor run(Context& context, const TokenIds& tokens,
                      std::span<const SequenceStep> steps) const = 0;
   virtual Tensor logits(Context& context, const Tensor& x) const = 0;
 };

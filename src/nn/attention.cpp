@@ -70,8 +70,9 @@ Tensor Attention::project(Context& context, const Tensor& x, const Linear& proje
 Recycled<float> Attention::row_scales(const SequenceRows& rows) const {
   Recycled<float> scales;
   if (!growth_) return scales;
+  if (rows.first_position.on_device != nullptr) throw NotRecordable();  // the host makes them
   for (int64_t i = 0; i < rows.count(); ++i) {
-    const auto units = static_cast<double>((rows.first_position + i) / growth_->unit);
+    const auto units = static_cast<double>((rows.first_position.first + i) / growth_->unit);
     scales.push_back(static_cast<float>(1 + growth_->beta * std::log1p(units)));
   }
   return scales;

@@ -12,6 +12,7 @@
 
 #include "base/recycled.h"
 #include "nn/kv_cache.h"
+#include "strake/ops/position.h"
 
 namespace strake {
 
@@ -19,13 +20,16 @@ namespace strake {
 struct SequenceStep {
   std::span<const int32_t> tokens;
   SequenceCache* cache;
+  std::optional<Position> position = {};  // else after those in the cache
+
+  Position first_position() const { return position.value_or(Position(cache->length())); }
 };
 
 // What a layer sees of that: rows [begin, end), at first_position and after.
 struct SequenceRows {
   int64_t begin;
   int64_t end;
-  int64_t first_position;
+  Position first_position;
   LayerCache& cache;
   // The keys that the last indexer before selected for these rows, for layers that share them.
   std::optional<Tensor>* selected = nullptr;
@@ -45,7 +49,7 @@ Tensor by_sequence(std::span<const SequenceRows> sequences, int64_t most_rows,
   for (const SequenceRows& all : sequences)
     for (int64_t begin = all.begin; begin < all.end; begin += most_rows)
       results.push_back(attend(SequenceRows{begin, std::min(all.end, begin + most_rows),
-                                            all.first_position + begin - all.begin, all.cache}));
+                                            all.first_position + (begin - all.begin), all.cache}));
   return concatenate(results, 0);
 }
 

@@ -8,22 +8,54 @@
 
 namespace strake {
 
+namespace {
+
+std::vector<HeldRows> held_rows(const Partition& partition) {
+  std::vector<HeldRows> held;
+  for (int rank = 0; rank < partition.ranks(); ++rank) {
+    int64_t before = 0;
+    for (const Range range : partition[rank]) {
+      held.push_back({range.begin, range.end, rank, before});
+      before += range.size();
+    }
+  }
+  return held;
+}
+
+}  // namespace
+
 Embedding::Embedding(Weight table) : Embedding(table, Partition::replicated(table.shape()[0], 1)) {}
 
 Embedding::Embedding(Weight rows, Partition vocabulary)
     : table_(std::move(rows)),
       vocabulary_(std::move(vocabulary)),
+      held_(held_rows(vocabulary_)),
       reduction_(Reduction::whole(table_.shape()[-1])) {
   if (table_.shape().rank() != 2)
     fail(ErrorKind::kUsage, "embedding: a table [vocabulary, width] expected, found {}",
          table_.shape().to_string());
 }
 
-Tensor Embedding::forward(Context& context, std::span<const int32_t> ids) const {
-  for (const int32_t id : ids)
+Tensor Embedding::forward(Context& context, const TokenIds& ids) const {
+  for (const int32_t id : ids.ids)
     if (id < 0 || id >= vocabulary())
       fail(ErrorKind::kUsage, "embedding: token id below {} expected, found {}", vocabulary(), id);
   if (vocabulary_.ranks() == 1) return context.backend.embedding(table_, ids);
+  return ids.on_device != nullptr ? gather_all(context, ids) : gather_asked(context, ids.ids);
+}
+
+// Nobody knows who holds which row: every rank sends a row for each id, and the right ones count.
+Tensor Embedding::gather_all(Context& context, const TokenIds& ids) const {
+  Backend& backend = context.backend;
+  const int64_t width = table_.shape()[1];
+  const Tensor rows = backend.embedding_part(table_, ids, {held_, context.group.rank()});
+  const Recycled<int64_t> counts(static_cast<size_t>(vocabulary_.ranks()), rows.nbytes());
+  Tensor pieces = rows.beside(DType::kF32, {vocabulary_.ranks(), ids.count(), width});
+  context.group.all_gather(rows.bytes(), pieces.mutable_bytes(), counts);
+  return backend.pick_rows(pieces, ids, held_);
+}
+
+Tensor Embedding::gather_asked(Context& context, std::span<const int32_t> ids) const {
   // Every rank knows who holds which row, so each sends the rows it holds, in order of asking.
   const int ranks = vocabulary_.ranks();
   Recycled<Recycled<size_t>> asked(static_cast<size_t>(ranks));  // positions in ids

@@ -1,9 +1,6 @@
 #include "nn/experts.h"
 
-#include <limits>
 #include <string>
-
-#include "base/recycled.h"
 
 namespace strake {
 
@@ -58,33 +55,17 @@ Tensor transposed(const Tensor& values) {
   return result;
 }
 
-// The rows of a mixture that a rank computes.
-struct Rows {
-  Recycled<int32_t> tokens;
-  Recycled<int32_t> experts;  // counted among those that the rank holds
-  Recycled<float> weights;
-
-  void add(size_t token, int64_t expert, float weight) {
-    tokens.push_back(static_cast<int32_t>(token));
-    experts.push_back(static_cast<int32_t>(expert));
-    weights.push_back(weight);
+// The experts that a rank holds, all or a part of each.
+std::vector<HeldRows> held_experts(const ExpertsConfig& config, Mixture::Axis axis,
+                                   std::span<const Range> ranges) {
+  if (axis == Mixture::Axis::kInputs) return {{0, config.experts, 0, 0}};
+  std::vector<HeldRows> held;
+  int64_t before = 0;
+  for (const Range range : ranges) {
+    held.push_back({range.begin, range.end, 0, before});
+    before += range.size();
   }
-};
-
-// All of a routing whose expert is in the ranges.
-Rows rows_of(const Routing& routing, std::span<const Range> ranges) {
-  Rows rows;
-  for (size_t i = 0; i < routing.experts.size(); ++i) {
-    int64_t before = 0;
-    for (const Range range : ranges) {
-      const int64_t expert = routing.experts[i];
-      if (range.begin <= expert && expert < range.end)
-        rows.add(i / static_cast<size_t>(routing.chosen), expert - range.begin + before,
-                 routing.weights[i]);
-      before += range.size();
-    }
-  }
-  return rows;
+  return held;
 }
 
 }  // namespace
@@ -94,8 +75,8 @@ Experts::Experts(LayerLoader load, const ExpertsConfig& config)
 
 Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& parts)
     : activation_(config.activation),
-      partition_(parts.partition),
       axis_(parts.axis),
+      held_(held_experts(config, parts.axis, parts.partition[load.rank()])),
       reduction_(parts.dimension, parts.partition),
       hidden_(SumTree::whole(config.hidden)),
       gate_(load.stack("gate_proj", {config.experts, config.width, config.hidden},
@@ -111,39 +92,26 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
 }
 
 Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routing) const {
-  const Range all{0, std::numeric_limits<int32_t>::max()};
-  const Rows rows =
-      rows_of(routing, axis_ == Mixture::Axis::kInputs ? std::span(&all, 1)
-                                                       : partition_[context.group.rank()]);
-  const GatherIndices indices{rows.tokens, rows.experts};
-  const Tensor gate = project(context, x, gate_, indices);
-  const Tensor up = project(context, x, up_, indices);
-  const Mixture mixture{rows.experts, rows.tokens, rows.weights, routing.rows(), axis_};
+  Backend& backend = context.backend;
+  const auto rows = backend.dispatch(routing, held_, context.await());
+  const Tensor gate = project(context, x, gate_, *rows);
+  const Tensor up = project(context, x, up_, *rows);
   const Tensor partial =
-      context.backend.mix_matmul(context.backend.gated(gate, up, activation_), down_.weight,
-                                 mixture, reduction_.part(context.group.rank()));
+      backend.mix_matmul(backend.gated(gate, up, activation_), down_.weight, *rows,
+                         AxisSums{axis_, reduction_.part(context.group.rank())});
   const Tensor mixed = reduction_.finish(context, partial);
-  return down_biases_ ? context.backend.add(mixed, mixed_biases(context, routing)) : mixed;
+  if (!down_biases_) return mixed;
+  const Tensor weights = backend.spread_weights(routing, down_biases_->shape()[1]);
+  return backend.add(mixed, backend.matmul(weights, *down_biases_, experts_));
 }
 
 Tensor Experts::project(Context& context, const Tensor& x, const StackedLinear& stack,
-                        const GatherIndices& indices) const {
+                        const DispatchedRows& rows) const {
   const int root[] = {0};
-  Tensor y = context.backend.gather_matmul(x, stack.weight, indices, {hidden_, root});
+  Tensor y = context.backend.gather_matmul(x, stack.weight, rows, PartialSums{hidden_, root});
   y = y.reshape({y.shape()[1], y.shape()[2]});
-  if (stack.bias) y = context.backend.add(y, context.backend.embedding(*stack.bias, indices.rhs));
+  if (stack.bias) y = context.backend.add(y, context.backend.expert_rows(*stack.bias, rows));
   return y.to(context.activations);
-}
-
-Tensor Experts::mixed_biases(Context& context, const Routing& routing) const {
-  const int64_t experts = down_biases_->shape()[1];
-  Tensor weights = Tensor::zeros(DType::kF32, {routing.rows(), experts});
-  const auto to = weights.mutable_data<float>();
-  for (size_t i = 0; i < routing.experts.size(); ++i) {
-    const auto row = static_cast<int64_t>(i) / routing.chosen;
-    to[static_cast<size_t>(row * experts + routing.experts[i])] = routing.weights[i];
-  }
-  return context.backend.matmul(weights.at(context.backend.place()), *down_biases_, experts_);
 }
 
 }  // namespace strake

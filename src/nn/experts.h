@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "nn/router.h"
 
@@ -31,12 +32,11 @@ class Experts {
   struct Parts;  // how they divide
   Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& parts);
   Tensor project(Context& context, const Tensor& x, const StackedLinear& stack,
-                 const GatherIndices& indices) const;
-  Tensor mixed_biases(Context& context, const Routing& routing) const;
+                 const DispatchedRows& rows) const;
 
   Activation activation_;
-  Partition partition_;  // of the width or of the experts
-  Mixture::Axis axis_;
+  Mixture::Axis axis_;  // that ranks divide: the width, or the experts
+  std::vector<HeldRows> held_;
   Reduction reduction_;
   SumTree hidden_;  // inputs of gate and up, which are not divided
   StackedLinear gate_, up_, down_;

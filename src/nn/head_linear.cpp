@@ -22,7 +22,9 @@ Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const
     matrices.push_back(static_cast<int32_t>(i % heads()));
   }
   const Tensor flat = x.reshape({rows * heads(), x.shape()[2]});
-  return multiply(context, flat, {items, matrices}).reshape({rows, heads(), outputs()}).to(dtype);
+  return multiply(context, flat, {items, matrices, GatherIndices::Use::kAgain})
+      .reshape({rows, heads(), outputs()})
+      .to(dtype);
 }
 
 Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType dtype) const {

@@ -29,6 +29,13 @@ int64_t SequenceCache::nbytes() const {
   return bytes;
 }
 
+int64_t SequenceCache::same_form_until(int64_t position) const {
+  int64_t last = capacity_ - 1;
+  for (const LayerCache& layer : layers_)
+    if (position < layer.other_form_at()) last = std::min(last, layer.other_form_at() - 1);
+  return last;
+}
+
 void SequenceCache::advance(int64_t rows) {
   length_ += rows;
   written_ = std::max(written_, length_);

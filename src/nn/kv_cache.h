@@ -22,16 +22,19 @@ enum class CachePart : uint8_t { kKeys, kValues, kLatent, kIndexKeys };
 // One layer's cache of one sequence, this rank's part of it.
 class LayerCache {
  public:
-  explicit LayerCache(std::vector<std::pair<CachePart, CacheRows>> parts)
-      : parts_(std::move(parts)) {}
+  // From `other_form_at` on, a token's step has other operations than before.
+  explicit LayerCache(std::vector<std::pair<CachePart, CacheRows>> parts, int64_t other_form_at = 0)
+      : parts_(std::move(parts)), other_form_at_(other_form_at) {}
 
   // Throws Error(kInternal) for a part that the layer does not keep.
   CacheRows& operator[](CachePart part);
   int64_t nbytes() const;
   bool holds(int64_t length, int64_t written) const;  // as CacheRows: of all parts
+  int64_t other_form_at() const { return other_form_at_; }
 
  private:
   std::vector<std::pair<CachePart, CacheRows>> parts_;
+  int64_t other_form_at_;
 };
 
 // All layers of one sequence, with room for `capacity` tokens; `length` are in it.
@@ -44,6 +47,8 @@ class SequenceCache {
   int64_t capacity() const { return capacity_; }
   int64_t nbytes() const;
   LayerCache& layer(size_t index) { return layers_[index]; }
+  // The last position of which a token's step has the operations that it has at `position`.
+  int64_t same_form_until(int64_t position) const;
 
   // `rows` more tokens are in it.
   void advance(int64_t rows);

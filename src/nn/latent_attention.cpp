@@ -127,7 +127,7 @@ LayerCache LatentAttention::make_cache(const CacheRoom& room) const {
   std::vector<std::pair<CachePart, CacheRows>> parts;
   parts.emplace_back(CachePart::kLatent, rows(config_.rank + config_.rope_width));
   if (indexer_) parts.emplace_back(CachePart::kIndexKeys, rows(indexer_->head_dim()));
-  return LayerCache(std::move(parts));
+  return indexer_ ? LayerCache(std::move(parts), indexer_->count()) : LayerCache(std::move(parts));
 }
 
 // Expanding P positions costs P * rank * (key + value) products a head; a row then saves
@@ -244,7 +244,8 @@ Tensor LatentAttention::absorbed(Context& context, const Queries& queries,
 
 Tensor LatentAttention::expanded(Context& context, const Queries& queries,
                                  const SequenceRows& sequence) const {
-  const int64_t positions = sequence.first_position + sequence.count();
+  if (sequence.first_position.on_device != nullptr) throw NotRecordable();
+  const int64_t positions = sequence.first_position.first + sequence.count();
   const int64_t width = config_.key_width + config_.rope_width;
   const Tensor cached = sequence.cache[CachePart::kLatent].first_rows(positions).reshape(
       {positions, config_.rank + config_.rope_width});

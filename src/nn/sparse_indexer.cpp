@@ -21,6 +21,13 @@ SparseIndexer::SparseIndexer(LayerLoader load, const IndexerConfig& config)
       weights_(load.whole("weights_proj", {config.heads, config.hidden}, Bias::kNone)),
       norm_(load.layer_norm("k_norm", config.head_dim, kNormEps)) {}
 
+bool SparseIndexer::selects(const SequenceRows& sequence) const {
+  const Position& position = sequence.first_position;
+  const auto at = [&](int64_t first) { return first + sequence.count() > count_; };
+  if (at(position.first) != at(position.most)) throw NotRecordable();
+  return at(position.first);
+}
+
 void SparseIndexer::turn(Context& context, Tensor& heads,
                          std::span<const SequenceRows> sequences) const {
   for (const SequenceRows& sequence : sequences) {

@@ -42,11 +42,12 @@ class SparseIndexer {
                                const SequenceRows& sequence) const;
 
   int64_t head_dim() const { return head_dim_; }
+  // From this position on, a token attends to keys that are selected.
+  int64_t count() const { return count_; }
 
  private:
-  bool selects(const SequenceRows& sequence) const {
-    return sequence.first_position + sequence.count() > count_;
-  }
+  // Throws NotRecordable where a step's last position would need another form than its first.
+  bool selects(const SequenceRows& sequence) const;
   void turn(Context& context, Tensor& heads, std::span<const SequenceRows> sequences) const;
 
   int64_t heads_;

@@ -7,47 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "base/fail.h"
 #include "base/recycled.h"
 #include "ops/backends.h"
-#include "tensor/format.h"
+#include "ops/expect.h"
 
 namespace strake {
 namespace {
-
-// Nothing is formatted where it holds.
-template <class... Args>
-void expect(bool holds, std::string_view op, fmt::format_string<Args...> message, Args&&... args) {
-  if (!holds)
-    fail(ErrorKind::kUsage, "{}: {}", op, fmt::format(message, std::forward<Args>(args)...));
-}
-
-void expect_dtype(std::string_view op, std::string_view name, const Tensor& tensor, DType dtype,
-                  int rank) {
-  expect(tensor.dtype() == dtype && tensor.shape().rank() == rank, op,
-         "{} of {} with {} axes expected, found {}", name, to_string(dtype), rank, tensor);
-}
-
-void expect_floating(std::string_view op, std::string_view name, const Tensor& tensor, int rank) {
-  expect(is_floating(tensor.dtype()) && tensor.shape().rank() == rank, op,
-         "floating {} with {} axes expected, found {}", name, rank, tensor);
-}
-
-void expect_result(std::string_view op, DType dtype) {
-  expect(is_floating(dtype), op, "a floating result expected, found {}", to_string(dtype));
-}
-
-// The columns that the nodes stand for, which the operands must have.
-int64_t columns(std::string_view op, const PartialSums& sums) {
-  const auto nodes = sums.tree.nodes();
-  int64_t columns = 0;
-  for (const int node : sums.nodes) {
-    expect(node >= 0 && node < std::ssize(nodes), op, "nodes of a tree of {} expected, found {}",
-           nodes.size(), node);
-    columns += sums.tree.node(node).end - sums.tree.node(node).begin;
-  }
-  return columns;
-}
 
 // Whether the node's elements are those of the nodes that are there.
 bool is_covered(const SumTree& tree, int index, const Recycled<bool>& there) {
@@ -64,10 +29,10 @@ bool is_cover(const PartialSums& sums) {
   return is_covered(sums.tree, 0, there);
 }
 
-// Whether `rows` rows from `first` on stand below `capacity`.
-void expect_positions(std::string_view op, int64_t first, int64_t rows, int64_t capacity) {
-  expect(first >= 0 && first <= capacity - rows, op,
-         "positions below {} expected, found {} rows from {} on", capacity, rows, first);
+// Whether `rows` rows from `at` on stand below `capacity`.
+void expect_positions(std::string_view op, const Position& at, int64_t rows, int64_t capacity) {
+  expect(at.first >= 0 && at.most <= capacity - rows, op,
+         "positions below {} expected, found {} rows from {} on", capacity, rows, at.most);
 }
 
 // As many as there are rows or heads, or none.
@@ -83,7 +48,8 @@ void check_selected(const Tensor& q, const AttentionView& view) {
              shape[1] > 0 && !view.window,
          "attention", "selected positions [{}, k], and no window expected, found {}", q.shape()[0],
          shape.to_string());
-  if (view.selected->device() != Device::cpu()) return;  // a kernel's own, not a caller's
+  // A kernel's own, not a caller's.
+  if (view.selected->device() != Device::cpu() || view.first_position.on_device != nullptr) return;
   const auto rows = static_cast<size_t>(shape[0]);
   const auto count = static_cast<size_t>(shape[1]);
   const auto all = view.selected->data<int32_t>();
@@ -92,7 +58,7 @@ void check_selected(const Tensor& q, const AttentionView& view) {
     const auto end = std::find(selected.begin(), selected.end(), -1);
     const bool ascends = std::adjacent_find(selected.begin(), end, std::greater_equal()) == end;
     expect(end != selected.begin() && ascends && selected.front() >= 0 &&
-               end[-1] <= view.first_position + static_cast<int64_t>(row) &&
+               end[-1] <= view.first_position.first + static_cast<int64_t>(row) &&
                std::count(end, selected.end(), -1) == selected.end() - end,
            "attention",
            "selected positions that ascend up to the row's own, then -1 expected, found {} in row "
@@ -117,7 +83,7 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
   expect(view.window.value_or(1) >= 1, "attention",
          "a window of at least 1 position expected, found {}", view.window.value_or(1));
   if (keys.is_ring())
-    expect(view.first_position >= 0 && view.window && *view.window + rows - 1 <= shape[1],
+    expect(view.first_position.first >= 0 && view.window && *view.window + rows - 1 <= shape[1],
            "attention",
            "a window and rows that fit a ring of {} expected, found {} rows, window {}", shape[1],
            rows, view.window.value_or(0));
@@ -126,29 +92,6 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
   expect_count(view.sinks.size(), q.shape()[1], "sinks");
   expect_count(view.row_scales.size(), rows, "scales of rows");
   check_selected(q, view);
-}
-
-void check_indices(std::string_view op, std::string_view name, std::span<const int32_t> indices,
-                   int64_t limit) {
-  for (const int32_t index : indices)
-    expect(index >= 0 && index < limit, op, "{} below {} expected, found {}", name, limit, index);
-}
-
-void check_operands(std::string_view op, const Tensor& x, const Weight& w, int weight_rank) {
-  expect(is_floating(x.dtype()) && x.shape().rank() == 2, op,
-         "floating x [rows, in] expected, found {}", x);
-  expect(w.shape().rank() == weight_rank, op, "a weight with {} axes expected, found {}",
-         weight_rank, w.shape());
-  expect(w.shape()[-1] == x.shape()[1], op, "a weight of {} inputs, as x has expected, found {}",
-         x.shape()[1], w.shape());
-}
-
-void check_product(std::string_view op, const Tensor& x, const Weight& w, int weight_rank,
-                   const PartialSums& sums) {
-  check_operands(op, x, w, weight_rank);
-  const int64_t summed = columns(op, sums);
-  expect(summed == x.shape()[1], op, "sums over {} inputs, as x has expected, found {}",
-         x.shape()[1], summed);
 }
 
 }  // namespace
@@ -178,35 +121,6 @@ Tensor Backend::matmul(const Tensor& x, const Weight& w, const SumTree& tree) {
   return y.reshape(Shape{y.shape()[1], y.shape()[2]});
 }
 
-Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
-                              const PartialSums& sums) {
-  check_product("gather_matmul", x, w, 3, sums);
-  expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul",
-         "as many lhs as rhs indices expected, found {} and {}", indices.lhs.size(),
-         indices.rhs.size());
-  check_indices("gather_matmul", "lhs indices", indices.lhs, x.shape()[0]);
-  check_indices("gather_matmul", "rhs indices", indices.rhs, w.shape()[0]);
-  return do_gather_matmul(x, w, indices, sums);
-}
-
-Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
-                           const PartialSums& sums) {
-  check_operands("mix_matmul", x, w, 3);
-  const bool inputs = mixture.axis == Mixture::Axis::kInputs;
-  const int64_t summed = columns("mix_matmul", sums);
-  expect(summed == (inputs ? w.shape()[2] : w.shape()[0]), "mix_matmul",
-         "sums over the {} of {} expected, found {}", inputs ? "inputs" : "experts", w.shape(),
-         summed);
-  const auto rows = static_cast<size_t>(x.shape()[0]);
-  expect(mixture.experts.size() == rows && mixture.tokens.size() == rows &&
-             mixture.weights.size() == rows,
-         "mix_matmul", "experts, tokens and weights of {} rows expected, found {}, {} and {}", rows,
-         mixture.experts.size(), mixture.tokens.size(), mixture.weights.size());
-  check_indices("mix_matmul", "experts", mixture.experts, w.shape()[0]);
-  check_indices("mix_matmul", "tokens", mixture.tokens, mixture.count);
-  return do_mix_matmul(x, w, mixture, sums);
-}
-
 Tensor Backend::transpose(const Weight& w, int64_t first, int64_t count) {
   expect(w.shape().rank() == 3, "transpose", "a weight with 3 axes expected, found {}", w.shape());
   const int64_t matrices = w.shape()[0];
@@ -224,12 +138,6 @@ Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
          "nodes that cover {} elements once expected, found {} of {} elements", sums.tree.extent(),
          sums.nodes.size(), summed);
   return do_finish_sums(pieces, sums);
-}
-
-Tensor Backend::embedding(const Weight& w, std::span<const int32_t> ids) {
-  expect(w.shape().rank() == 2, "embedding", "a weight with 2 axes expected, found {}", w.shape());
-  check_indices("embedding", "ids", ids, w.shape()[0]);
-  return do_embedding(w, ids);
 }
 
 Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
@@ -266,27 +174,27 @@ Tensor Backend::rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares
   return do_rms_norm_part(x, w, squares, dtype);
 }
 
-void Backend::rope(Tensor& x, const RopeTable& table, int64_t first_position) {
+void Backend::rope(Tensor& x, const RopeTable& table, const Position& first_position) {
   expect_floating("rope", "x", x, 3);
   expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
          "an even number of at most {} dimensions expected, found {}", x.shape()[2], table.dims);
   expect_dtype("rope", "frequencies", table.frequencies, DType::kF32, 1);
   expect(table.frequencies.elements() == table.dims / 2, "rope",
          "{} frequencies expected, found {}", table.dims / 2, table.frequencies);
-  expect(first_position >= 0, "rope", "a position of at least 0 expected, found {}",
-         first_position);
+  expect(first_position.first >= 0, "rope", "a position of at least 0 expected, found {}",
+         first_position.first);
   do_rope(x, table, first_position);
 }
 
-void Backend::cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) {
+void Backend::cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) {
   const Shape& shape = cache.shape();
   expect_dtype("cache_store", "x", x, cache.dtype(), 3);
   expect(shape[0] == x.shape()[1] && shape[2] == x.shape()[2], "cache_store",
          "x [rows, {}, {}] expected, found {}", shape[0], shape[2], x);
   if (cache.is_ring())
-    expect(first_position >= 0 && x.shape()[0] <= kRingUnit, "cache_store",
+    expect(first_position.first >= 0 && x.shape()[0] <= kRingUnit, "cache_store",
            "up to {} rows expected, found {} rows from {} on", kRingUnit, x.shape()[0],
-           first_position);
+           first_position.first);
   else
     expect_positions("cache_store", first_position, x.shape()[0], shape[1]);
   do_cache_store(cache, x, first_position);

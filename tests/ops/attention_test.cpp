@@ -26,7 +26,7 @@ class CausalAttention : public testing::Test {
     const auto value = [](const std::vector<float>& from, int64_t i) {
       return double{from[static_cast<size_t>(i)]};
     };
-    const int64_t last = view.first_position + m;
+    const int64_t last = view.first_position.first + m;
     const int64_t first = view.window ? std::max<int64_t>(0, last - *view.window + 1) : 0;
     std::vector<double> scores, sum(static_cast<size_t>(value_width), 0);
     for (int64_t p = first; p <= last; ++p) {

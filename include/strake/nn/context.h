@@ -24,10 +24,12 @@ struct Context {
   DType activations;
   Trace* trace = nullptr;
 
-  // The tensor's values, once they are computed.
-  Tensor on_host(const Tensor& x) const {
-    return x.on_host([this](const std::function<bool()>& done) { group.await(done); });
+  // Waits for a device as long as the group has patience. The context must live as long.
+  Await await() const {
+    return [this](const std::function<bool()>& done) { group.await(done); };
   }
+  // The tensor's values, once they are computed.
+  Tensor on_host(const Tensor& x) const { return x.on_host(await()); }
 
   void record(std::string_view name, const Tensor& value) const {
     if (trace != nullptr) trace->record(name, on_host(value));

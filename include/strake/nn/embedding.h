@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "strake/nn/context.h"
 #include "strake/nn/reduction.h"
@@ -21,7 +22,10 @@ class Embedding {
 
   // Rows `ids` -> float32 [ids, width] on every rank. Throws Error(kUsage) for an id beyond the
   // vocabulary.
-  Tensor forward(Context& context, std::span<const int32_t> ids) const;
+  Tensor forward(Context& context, const TokenIds& ids) const;
+  Tensor forward(Context& context, std::span<const int32_t> ids) const {
+    return forward(context, TokenIds(ids));
+  }
   // The transposed product, for tied output layers: x floating [rows, width] -> float32
   // [rows, vocabulary] on every rank.
   Tensor as_linear(Context& context, const Tensor& x) const;
@@ -32,8 +36,12 @@ class Embedding {
   std::string describe() const;
 
  private:
+  Tensor gather_asked(Context& context, std::span<const int32_t> ids) const;
+  Tensor gather_all(Context& context, const TokenIds& ids) const;
+
   Weight table_;
   Partition vocabulary_;
+  std::vector<HeldRows> held_;  // by the ranks
   Reduction reduction_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,10 @@
 
 #include "strake/ops/activation.h"
 #include "strake/ops/cache_rows.h"
+#include "strake/ops/mixture.h"
+#include "strake/ops/position.h"
+#include "strake/ops/recording.h"
+#include "strake/ops/routing.h"
 #include "strake/ops/sum_tree.h"
 #include "strake/quant/weight.h"
 #include "strake/tensor/tensor.h"
@@ -26,24 +31,6 @@ struct RopeTable {
   float magnitude = 1.0f;
 };
 
-// Which rows of which expert multiply: result row i is x[lhs[i]] times w[rhs[i]].
-struct GatherIndices {
-  std::span<const int32_t> lhs;
-  std::span<const int32_t> rhs;
-};
-
-// A sum of experts for each token: weights[i] times the product of row i with matrix experts[i] is
-// added to result row tokens[i].
-struct Mixture {
-  // What ranks divide, and the tree spans: the inputs of each matrix, or the matrices.
-  enum class Axis { kInputs, kExperts };
-  std::span<const int32_t> experts;
-  std::span<const int32_t> tokens;
-  std::span<const float> weights;
-  int64_t count;  // of tokens
-  Axis axis = Axis::kInputs;
-};
-
 // What a norm divides rows by.
 struct RowSquares {
   const Tensor& sums;  // float32 [M, parts]
@@ -54,8 +41,8 @@ struct RowSquares {
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
-  int64_t first_position;  // of the first query
-  float scale;             // of the scores
+  Position first_position;  // of the first query
+  float scale;              // of the scores
   // Of the positions up to its own, a query sees the last so many; all without one.
   std::optional<int64_t> window = {};
   // [heads]: a score more in each softmax, which takes its share and adds no value; or none.
@@ -76,8 +63,20 @@ struct AttentionRows {
 
 // An indexer's selection for the queries of one sequence (DeepSeek-V3.2, arXiv:2512.02556).
 struct IndexView {
-  int64_t first_position;  // of the first query
-  int64_t count;           // keys to select for each
+  Position first_position;  // of the first query
+  int64_t count;            // keys to select for each
+};
+
+// Who has which rows of a table, and which part is meant.
+struct TableParts {
+  std::span<const HeldRows> held;  // of all parts: every row once
+  int64_t part;
+};
+
+// The tree of a mixture, and what it spans.
+struct AxisSums {
+  Mixture::Axis axis;
+  PartialSums sums;
 };
 
 // (x - mean) / sqrt(variance + eps) * weight + bias.
@@ -136,8 +135,37 @@ class Backend {
   // pieces float32 [nodes, ...], the sums of `sums.nodes` (any cover of the whole tree) -> [...].
   Tensor finish_sums(const Tensor& pieces, const PartialSums& sums);
 
+  // logits float32 [rows, experts]; `correction` [experts], or empty, is added to the scores to
+  // choose by, not to the weights. Of equal ones the lowest index is chosen. Uses additions and
+  // multiplications alone, so that ranks on unlike machines decide alike. Throws Error(kUsage) for
+  // a logit that is not a number; a device leaves that to require_valid().
+  Routing route(const Tensor& logits, const RoutingRule& rule, std::span<const float> correction);
+  // Throws Error(kUsage) where a router's logit on a device was not a number since the last call.
+  virtual void require_valid(const Await& /*await*/) {}
+  // The rows of a routing for the experts that this rank holds. A device may have to wait for them.
+  std::shared_ptr<const DispatchedRows> dispatch(const Routing& routing,
+                                                 std::span<const HeldRows> held,
+                                                 const Await& await);
+  // The weights by expert, 0 for those not chosen: float32 [rows, experts].
+  Tensor spread_weights(const Routing& routing, int64_t experts);
+  // As with the rows' indices and mixture; rows whose expert the rank does not hold may be there,
+  // with undefined values. With `x` of gather_matmul() [tokens, K], of mix_matmul() its rows.
+  Tensor gather_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
+                       const PartialSums& sums);
+  Tensor mix_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
+                    const AxisSums& sums);
+  // Row e of w [E, D] for each row of expert e -> float32 [rows, D].
+  Tensor expert_rows(const Weight& w, const DispatchedRows& rows);
+
   // Rows `ids` of w [V, D] -> float32 [ids, D].
-  Tensor embedding(const Weight& w, std::span<const int32_t> ids);
+  Tensor embedding(const Weight& w, const TokenIds& ids);
+  Tensor embedding(const Weight& w, std::span<const int32_t> ids) {
+    return embedding(w, TokenIds(ids));
+  }
+  // The same where w [.., D] is one part of the table: of ids in other parts, any values.
+  Tensor embedding_part(const Weight& w, const TokenIds& ids, const TableParts& parts);
+  // pieces float32 [parts, ids, D], what each part has of embedding_part() -> [ids, D].
+  Tensor pick_rows(const Tensor& pieces, const TokenIds& ids, std::span<const HeldRows> held);
 
   // x float32 [M, D], w [D] -> `dtype` [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
   Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
@@ -149,9 +177,9 @@ class Backend {
   // parts have, float32 [M, parts], added up in order.
   Tensor rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares, DType dtype);
   // In place on x floating [M, heads, D]; row m stands at first_position + m.
-  void rope(Tensor& x, const RopeTable& table, int64_t first_position);
+  void rope(Tensor& x, const RopeTable& table, const Position& first_position);
   // cache [heads, slots, D]: positions first_position.. become x [M, heads, D] of its dtype.
-  void cache_store(CacheRows& cache, const Tensor& x, int64_t first_position);
+  void cache_store(CacheRows& cache, const Tensor& x, const Position& first_position);
   // q [M, heads, D], keys [KV, slots, D], values [KV, slots, DV] -> [M, heads, DV], all of one
   // floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
   Tensor attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
@@ -171,6 +199,19 @@ class Backend {
   // x * factor, float32.
   Tensor scale(const Tensor& x, float factor);
 
+  // What `operations` ask of this backend and its tensors, and of a group whose collectives are
+  // queued there, to be run later and again: nothing of it happens now. nullptr where that cannot
+  // be, because they need the host or the backend does not record. All that is the same in each
+  // run must have happened once before.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& /*operations*/) {
+    return nullptr;
+  }
+  // For a sequence of a model with so many tokens; nullptr where tokens are the host's to choose.
+  virtual std::unique_ptr<TokenChooser> token_chooser(const SamplingRule& /*rule*/,
+                                                      int64_t /*vocabulary*/) {
+    return nullptr;
+  }
+
  private:
   virtual Weight do_prepare(Weight w, const PartialSums& sums) = 0;
   virtual Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) = 0;
@@ -180,14 +221,30 @@ class Backend {
                                const PartialSums& sums) = 0;
   virtual Tensor do_transpose(const Weight& w, int64_t first, int64_t count) = 0;
   virtual Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) = 0;
-  virtual Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) = 0;
+  virtual Routing do_route(const Tensor& logits, const RoutingRule& rule,
+                           std::span<const float> correction) = 0;
+  virtual std::shared_ptr<const DispatchedRows> do_dispatch(const Routing& routing,
+                                                            std::span<const HeldRows> held,
+                                                            const Await& await) = 0;
+  virtual Tensor do_spread_weights(const Routing& routing, int64_t experts) = 0;
+  virtual Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
+                                const PartialSums& sums);
+  virtual Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
+                             const AxisSums& sums);
+  virtual Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows);
+  virtual Tensor do_embedding(const Weight& w, const TokenIds& ids) = 0;
+  virtual Tensor do_embedding_part(const Weight& w, const TokenIds& ids,
+                                   const TableParts& parts) = 0;
+  virtual Tensor do_pick_rows(const Tensor& pieces, const TokenIds& ids,
+                              std::span<const HeldRows> held) = 0;
   virtual Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) = 0;
   virtual Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) = 0;
   virtual Tensor do_sum_squares(const Tensor& x) = 0;
   virtual Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
                                   DType dtype) = 0;
-  virtual void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) = 0;
-  virtual void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) = 0;
+  virtual void do_rope(Tensor& x, const RopeTable& table, const Position& first_position) = 0;
+  virtual void do_cache_store(CacheRows& cache, const Tensor& x,
+                              const Position& first_position) = 0;
   virtual Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                               const AttentionView& view) = 0;
   virtual Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,

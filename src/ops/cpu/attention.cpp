@@ -6,6 +6,7 @@
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/grouping.h"
 #include "ops/cpu/lane_kernels.h"
+#include "ops/cpu/now.h"
 #include "strake/quant/quantize.h"
 
 namespace strake::cpu {
@@ -23,6 +24,7 @@ class AttentionCall {
       : q_(q.bytes().data()),
         chunks_(cached),
         view_(view),
+        first_position_(now(view.first_position)),
         groups_(groups),
         element_(size_of(q.dtype())),
         tokens_(q.shape()[0]),
@@ -119,7 +121,7 @@ class AttentionCall {
     return all.first(static_cast<size_t>(std::find(all.begin(), all.end(), -1) - all.begin()));
   }
   Span positions(int64_t token) const {
-    const int64_t last = view_.first_position + token;
+    const int64_t last = first_position_ + token;
     return {view_.window ? std::max<int64_t>(0, last - *view_.window + 1) : 0, last + 1};
   }
   float scale(int64_t token) const {
@@ -130,6 +132,7 @@ class AttentionCall {
   const std::byte* q_;
   CachedChunks chunks_;
   const AttentionView& view_;
+  int64_t first_position_;
   const Grouping& groups_;  // the query heads of each key-value head
   int64_t element_, tokens_, heads_, cached_heads_, width_, value_width_;
   int64_t largest_ = 0;  // query heads of a key-value head
@@ -162,7 +165,8 @@ void store_rows(const CacheRows& cache, Tensor to, const Tensor& x, int64_t firs
 
 }  // namespace
 
-void CpuBackend::do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) {
+void CpuBackend::do_cache_store(CacheRows& cache, const Tensor& x, const Position& position) {
+  const int64_t first_position = now(position);
   if (cache.dense() != nullptr) return store_rows(cache, *cache.dense(), x, first_position);
   const QuantizedMatrix& kept = *cache.quantized();
   const QuantizedMatrix rows = quantize(x, kept.format(), Encoder::kMlx);

@@ -33,14 +33,23 @@ class CpuBackend final : public Backend {
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
-  Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
+  Routing do_route(const Tensor& logits, const RoutingRule& rule,
+                   std::span<const float> correction) override;
+  std::shared_ptr<const DispatchedRows> do_dispatch(const Routing& routing,
+                                                    std::span<const HeldRows> held,
+                                                    const Await& await) override;
+  Tensor do_spread_weights(const Routing& routing, int64_t experts) override;
+  Tensor do_embedding(const Weight& w, const TokenIds& ids) override;
+  Tensor do_embedding_part(const Weight& w, const TokenIds& ids, const TableParts& parts) override;
+  Tensor do_pick_rows(const Tensor& pieces, const TokenIds& ids,
+                      std::span<const HeldRows> held) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
   Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
   Tensor do_sum_squares(const Tensor& x) override;
   Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
                           DType dtype) override;
-  void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
-  void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
+  void do_rope(Tensor& x, const RopeTable& table, const Position& first_position) override;
+  void do_cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
   Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,

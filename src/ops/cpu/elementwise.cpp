@@ -5,6 +5,7 @@
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
 #include "ops/cpu/lanes.h"
+#include "ops/cpu/now.h"
 
 namespace strake::cpu {
 namespace {
@@ -97,7 +98,8 @@ Tensor CpuBackend::do_rms_norm_part(const Tensor& x, const Tensor& w, const RowS
   return y.to(dtype);
 }
 
-void CpuBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_position) {
+void CpuBackend::do_rope(Tensor& x, const RopeTable& table, const Position& position) {
+  const int64_t first_position = now(position);
   const int64_t heads = x.shape()[1];
   const int64_t head_bytes = x.shape()[2] * size_of(x.dtype());
   const int64_t pairs = table.dims / 2;

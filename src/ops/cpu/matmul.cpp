@@ -111,18 +111,4 @@ std::span<const MatrixProduct> CpuBackend::assign_products(const Tensor& x,
   return std::span(products_).first(used);
 }
 
-Tensor CpuBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
-  const int64_t width = w.shape()[1];
-  Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(ids.size()), width});
-  if (y.elements() == 0) return y;
-  const Blocks blocks(w);
-  scratch_.reserve(blocks.room_bytes() + kReadBeyond);
-  std::byte* const room = scratch_[0];
-  float* const result = y.mutable_data<float>().data();
-  for (size_t i = 0; i < ids.size(); ++i)
-    unpack_row(path_, blocks.layout(), blocks.get(0, ids[i] / kBlockRows, 1, room),
-               ids[i] % kBlockRows, result + static_cast<int64_t>(i) * width);
-  return y;
-}
-
 }  // namespace strake::cpu

@@ -5,6 +5,7 @@
 #include "ops/cpu/cached_chunks.h"
 #include "ops/cpu/cpu_backend.h"
 #include "ops/cpu/lane_kernels.h"
+#include "ops/cpu/now.h"
 
 namespace strake::cpu {
 namespace {
@@ -25,7 +26,8 @@ Tensor CpuBackend::do_select_keys(const Tensor& q, const Tensor& weights, const 
   const CachedChunks cached({keys, keys, keys.shape()[2]});
   const LaneKernels& kernels = lane_kernels(path_);
   const TypedLaneKernels& typed = kernels.of(q.dtype());
-  const int64_t positions = view.first_position + tokens;
+  const int64_t first_position = now(view.first_position);
+  const int64_t positions = first_position + tokens;
   const int64_t stride = padded_scores(positions);
   const int64_t per_block = std::max<int64_t>(1, kIndexRows / heads);
   const int64_t chunks = ceil_divide(positions, kKeyChunk);
@@ -48,8 +50,7 @@ Tensor CpuBackend::do_select_keys(const Tensor& q, const Tensor& weights, const 
         const int64_t in_block = std::min(per_block, count - token);
         const int64_t from = i % chunks * kKeyChunk;
         // Up to where the last of them stands.
-        const int64_t to =
-            std::min(from + kKeyChunk, view.first_position + first + token + in_block);
+        const int64_t to = std::min(from + kKeyChunk, first_position + first + token + in_block);
         if (from >= to) continue;
         typed.index(cached.get({0, from, to, {}}, scratch + room),
                     {q.bytes().data() + (first + token) * row_bytes,
@@ -60,7 +61,7 @@ Tensor CpuBackend::do_select_keys(const Tensor& q, const Tensor& weights, const 
     });
     pool_.for_ranges(count, [&](int64_t begin, int64_t end) {
       for (int64_t token = begin; token < end; ++token) {
-        const int64_t seen = view.first_position + first + token + 1;
+        const int64_t seen = first_position + first + token + 1;
         float* const row = scores + token * stride;
         std::fill(row + seen, row + padded_scores(seen), -std::numeric_limits<float>::infinity());
         kernels.largest(row, seen, view.count,
