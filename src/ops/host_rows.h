@@ -20,19 +20,26 @@ class HostRows final : public DispatchedRows {
  public:
   explicit HostRows(int64_t tokens) : count_(tokens) {}
 
-  // All of a routing on the host whose expert is held.
-  void add(const Routing& routing, std::span<const HeldRows> held) {
+  // What becomes of rows whose expert is not held: they are no rows, or rows of expert -1.
+  enum class Others { kLeftOut, kKept };
+  // All rows of a routing on the host.
+  void add(const Routing& routing, std::span<const HeldRows> held, Others others) {
     const auto experts = routing.experts.data<int32_t>();
     const auto weights = routing.weights.data<float>();
     const auto chosen = static_cast<size_t>(routing.chosen());
     tokens_.reserve(experts.size());
     experts_.reserve(experts.size());
     weights_.reserve(experts.size());
-    for (size_t i = 0; i < experts.size(); ++i)
-      for (const HeldRows& rows : held)
-        if (rows.begin <= experts[i] && experts[i] < rows.end)
-          add(static_cast<int32_t>(i / chosen),
-              static_cast<int32_t>(experts[i] - rows.begin + rows.first), weights[i]);
+    for (size_t i = 0; i < experts.size(); ++i) {
+      const auto token = static_cast<int32_t>(i / chosen);
+      bool is_held = false;
+      for (const HeldRows& rows : held) {
+        if (experts[i] < rows.begin || experts[i] >= rows.end) continue;
+        add(token, static_cast<int32_t>(experts[i] - rows.begin + rows.first), weights[i]);
+        is_held = true;
+      }
+      if (!is_held && others == Others::kKept) add(token, -1, weights[i]);
+    }
   }
   void add(int32_t token, int32_t expert, float weight) {
     tokens_.push_back(token);

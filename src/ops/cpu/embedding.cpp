@@ -36,8 +36,8 @@ Tensor CpuBackend::do_embedding_part(const Weight& w, const TokenIds& ids,
     const HeldRows* const rows = find_rows(parts.held, id);
     if (rows != nullptr && rows->part == parts.part) {
       const int64_t row = id - rows->begin + rows->first;
-      unpack_row(path_, blocks.layout(), blocks.get(0, row / kBlockRows, 1, room), row % kBlockRows,
-                 result);
+      unpack_row(path_, blocks.layout(), blocks.get(0, row / kBlockRows, 1, room),
+                 static_cast<int>(row % kBlockRows), result);
     } else {
       std::fill_n(result, width, 0.0f);
     }

@@ -155,7 +155,7 @@ std::shared_ptr<const DispatchedRows> CpuBackend::do_dispatch(const Routing& rou
                                                               std::span<const HeldRows> held,
                                                               const Await& /*await*/) {
   const auto rows = std::allocate_shared<HostRows>(RecyclingAllocator<HostRows>(), routing.rows());
-  rows->add(routing, held);
+  rows->add(routing, held, HostRows::Others::kLeftOut);
   return rows;
 }
 

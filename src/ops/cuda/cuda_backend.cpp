@@ -7,6 +7,8 @@
 #include "ops/cuda/copy_bandwidth.h"
 #include "ops/cuda/elementwise.h"
 #include "ops/cuda/embedding.h"
+#include "ops/cuda/gpu_token_chooser.h"
+#include "ops/cuda/graph_recording.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/norms.h"
 #include "ops/cuda/packed_rows.h"
@@ -70,11 +72,13 @@ NormRows norm_rows(const Tensor& x) {
 }  // namespace
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : memory_(std::make_shared<GpuMemory>(select_gpu(options.index))),
+    : gpu_memory_(std::make_shared<GpuMemory>(select_gpu(options.index))),
+      memory_(gpu_memory_),
       constants_(memory_),
       path_(path_of(options.index)),
       few_rows_(few_rows_device()),
-      many_rows_(many_rows_device()) {
+      many_rows_(many_rows_device()),
+      invalid_(Tensor::zeros(DType::kI32, {1}, memory_)) {
   if (!options.path.empty() && options.path != path_)
     fail(ErrorKind::kUnsupported, "path '{}' is not what this GPU has: {}", options.path, path_);
 }
@@ -94,18 +98,53 @@ std::optional<double> CudaBackend::copy_bandwidth() {
   return cuda::copy_bandwidth(address(from), address(to), kBytes, kStream);
 }
 
-Tensor CudaBackend::do_embedding(const Weight& w, std::span<const int32_t> ids) {
-  Tensor result = Tensor::empty(DType::kF32, {std::ssize(ids), w.shape()[1]}, memory_);
-  if (result.elements() == 0) return result;
-  const Tensor rows = upload(ids);
-  const auto* const indices = static_cast<const int32_t*>(address(rows));
+std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& operations) {
+  auto recording = std::make_unique<GraphRecording>(gpu_memory_, workspace_);
+  if (!recording->record(operations)) return nullptr;
+  return recording;
+}
+
+std::unique_ptr<TokenChooser> CudaBackend::token_chooser(const strake::SamplingRule& rule,
+                                                         int64_t vocabulary) {
+  if (vocabulary > kMostSampled) return nullptr;
+  return std::make_unique<GpuTokenChooser>(rule, vocabulary, invalid_, memory_);
+}
+
+Tensor CudaBackend::rows_at(const Weight& w, const Tensor& indices) {
+  const int64_t count = indices.elements(), width = w.shape()[1];
+  Tensor result = Tensor::empty(DType::kF32, {count, width}, memory_);
+  if (result.elements() == 0 || w.shape()[0] == 0) return result;
+  const auto* const ids = static_cast<const int32_t*>(address(indices));
   // Rows of a tensor, or of a weight as it is prepared.
   const Tensor* const dense = w.dense() != nullptr ? w.dense() : as_gpu_weight(w).rows();
   if (dense != nullptr)
-    cuda::embedding({address(*dense), dense->dtype(), w.shape()[1]}, indices, std::ssize(ids),
-                    floats(result), kStream);
+    cuda::embedding({address(*dense), dense->dtype(), width}, ids, count, floats(result), kStream);
   else
-    packed_rows(as_gpu_weight(w).packed(), indices, std::ssize(ids), floats(result), kStream);
+    packed_rows(as_gpu_weight(w).packed(), ids, count, floats(result), kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_embedding(const Weight& w, const TokenIds& ids) {
+  return rows_at(w, on_device(ids));
+}
+
+Tensor CudaBackend::do_embedding_part(const Weight& w, const TokenIds& ids,
+                                      const TableParts& parts) {
+  const Tensor all = on_device(ids);
+  Tensor own = all.beside(DType::kI32, {ids.count()});
+  own_rows({static_cast<const int32_t*>(address(all)), ids.count(), held_table(parts.held),
+            parts.part, 0, static_cast<int32_t*>(address(own))},
+           kStream);
+  return rows_at(w, own);
+}
+
+Tensor CudaBackend::do_pick_rows(const Tensor& pieces, const TokenIds& ids,
+                                 std::span<const HeldRows> held) {
+  const Tensor all = on_device(ids);
+  Tensor result = pieces.beside(DType::kF32, {ids.count(), pieces.shape()[2]});
+  cuda::pick_rows({floats(pieces), static_cast<const int32_t*>(address(all)), ids.count(),
+                   pieces.shape()[2], held_table(held), floats(result)},
+                  kStream);
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include "ops/cuda/few_rows.h"
 #include "ops/cuda/gpu_memory.h"
 #include "ops/cuda/gpu_weight.h"
+#include "ops/cuda/held_rows.h"
 #include "strake/ops/backend.h"
 
 namespace strake::cuda {
@@ -29,6 +30,10 @@ class CudaBackend final : public Backend {
   std::string_view path() const override { return path_; }
   std::optional<int64_t> free_memory() const override;
   std::optional<double> copy_bandwidth() override;
+  void require_valid(const Await& await) override;
+  std::unique_ptr<Recording> record(const std::function<void()>& operations) override;
+  std::unique_ptr<TokenChooser> token_chooser(const strake::SamplingRule& rule,
+                                              int64_t vocabulary) override;
 
  private:
   Weight do_prepare(Weight w, const PartialSums& sums) override;
@@ -39,14 +44,28 @@ class CudaBackend final : public Backend {
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
   Tensor do_finish_sums(const Tensor& pieces, const PartialSums& sums) override;
-  Tensor do_embedding(const Weight& w, std::span<const int32_t> ids) override;
+  Routing do_route(const Tensor& logits, const RoutingRule& rule,
+                   std::span<const float> correction) override;
+  std::shared_ptr<const DispatchedRows> do_dispatch(const Routing& routing,
+                                                    std::span<const HeldRows> held,
+                                                    const Await& await) override;
+  Tensor do_spread_weights(const Routing& routing, int64_t experts) override;
+  Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
+                        const PartialSums& sums) override;
+  Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
+                     const AxisSums& sums) override;
+  Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows) override;
+  Tensor do_embedding(const Weight& w, const TokenIds& ids) override;
+  Tensor do_embedding_part(const Weight& w, const TokenIds& ids, const TableParts& parts) override;
+  Tensor do_pick_rows(const Tensor& pieces, const TokenIds& ids,
+                      std::span<const HeldRows> held) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
   Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
   Tensor do_sum_squares(const Tensor& x) override;
   Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,
                           DType dtype) override;
-  void do_rope(Tensor& x, const RopeTable& table, int64_t first_position) override;
-  void do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) override;
+  void do_rope(Tensor& x, const RopeTable& table, const Position& first_position) override;
+  void do_cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
   Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
@@ -73,8 +92,10 @@ class CudaBackend final : public Backend {
   Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
   Tensor gather_by_matrix(const Tensor& x, const GpuWeight& w, const GatherIndices& indices,
                           const PartialSums& sums);
-  Tensor mix_few(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
-                 const PartialSums& sums);
+  // Rows of x with an expert each, all told in device memory.
+  std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows,
+                                   const PartialSums& order);
+  Tensor mix_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows, const AxisSums& sums);
   Tensor mix_by_matrix(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
                        const PartialSums& sums);
 
@@ -83,13 +104,27 @@ class CudaBackend final : public Backend {
     return Tensor::from<T>(values, {static_cast<int64_t>(values.size())}).at(memory_);
   }
   CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
+  const int32_t* address_of(const Position& position) {
+    return position.on_device != nullptr ? position.on_device : constants_.position(position.first);
+  }
+  // Ids in device memory: the caller's, or a copy that must live as long as kernels are queued.
+  Tensor on_device(const TokenIds& ids) {
+    return ids.on_device != nullptr ? *ids.on_device : upload(ids.ids);
+  }
+  HeldTable held_table(std::span<const HeldRows> held) {
+    return {constants_.find(held), static_cast<int>(held.size())};
+  }
+  Tensor rows_at(const Weight& w, const Tensor& indices);  // int32, in device memory
 
-  std::shared_ptr<Memory> memory_;
+  std::shared_ptr<GpuMemory> gpu_memory_;
+  std::shared_ptr<Memory> memory_;  // the same
   Constants constants_;
   std::string path_;
   FewRowsDevice few_rows_;
   ManyRowsDevice many_rows_;
   std::optional<Tensor> workspace_;  // zeros, of few_rows()
+  Tensor invalid_;                   // int32 [1]: whether some router's logit was not a number
+  bool has_routed_ = false;
 };
 
 }  // namespace strake::cuda

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "ops/cuda/elementwise.h"
 #include "ops/cuda/launch.h"
+#include "strake/ops/position.h"
 
 namespace strake::cuda {
 namespace {
@@ -29,6 +30,7 @@ GpuMemory::~GpuMemory() {
 std::byte* GpuMemory::take(int64_t bytes) {
   const int64_t size = size_class(bytes);
   const std::lock_guard lock(mutex_);
+  if (arena_ != nullptr) return take_for(*arena_, size);
   auto& kept = kept_[size];
   if (kept.empty()) return make(size);
   std::byte* const data = kept.back();
@@ -36,9 +38,48 @@ std::byte* GpuMemory::take(int64_t bytes) {
   return data;
 }
 
+std::byte* GpuMemory::take_for(Arena& arena, int64_t size) {
+  for (auto* const blocks : {&arena.given_[size], &kept_[size]}) {
+    if (blocks->empty()) continue;
+    std::byte* const data = blocks->back();
+    blocks->pop_back();
+    owners_[data] = &arena;
+    return data;
+  }
+  void* data = nullptr;
+  if (cudaMalloc(&data, static_cast<size_t>(size)) != cudaSuccess) {
+    cudaGetLastError();
+    throw NotRecordable();  // outside, more can be tried
+  }
+  owners_[static_cast<std::byte*>(data)] = &arena;
+  return static_cast<std::byte*>(data);
+}
+
 void GpuMemory::give(std::byte* data, int64_t bytes) noexcept {
+  const int64_t size = size_class(bytes);
   const std::lock_guard lock(mutex_);
-  kept_[size_class(bytes)].push_back(data);
+  const auto owner = owners_.find(data);
+  (owner == owners_.end() ? kept_ : owner->second->given_)[size].push_back(data);
+}
+
+void GpuMemory::begin_recording(Arena& arena) {
+  const std::lock_guard lock(mutex_);
+  arena_ = &arena;
+}
+
+void GpuMemory::end_recording() noexcept {
+  const std::lock_guard lock(mutex_);
+  arena_ = nullptr;
+}
+
+void GpuMemory::release(Arena& arena) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(owners_, [&](const auto& owned) { return owned.second == &arena; });
+  for (auto& [size, blocks] : arena.given_) {
+    auto& kept = kept_[size];
+    kept.insert(kept.end(), blocks.begin(), blocks.end());
+  }
+  arena.given_.clear();
 }
 
 std::byte* GpuMemory::make(int64_t size) {
@@ -81,10 +122,12 @@ void GpuMemory::convert(const std::byte* from, DType from_dtype, std::byte* to, 
 }
 
 void GpuMemory::upload(std::span<const std::byte> from, std::byte* to) {
+  if (is_recording()) throw NotRecordable();
   staging_.upload(from, to, kStream);
 }
 
 void GpuMemory::download(const std::byte* from, std::span<std::byte> to, const Await& await) {
+  if (is_recording()) throw NotRecordable();
   staging_.download(from, to, await, kStream);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "ops/cuda/staging.h"
@@ -19,6 +20,12 @@ namespace strake::cuda {
 // who asks for as much, and may serve at once although kernels that use it have not run.
 class GpuMemory final : public Memory {
  public:
+  // What a recording works in. Its operations take memory from each other; nobody else does.
+  class Arena {
+    friend class GpuMemory;
+    std::map<int64_t, std::vector<std::byte*>> given_;  // by size
+  };
+
   explicit GpuMemory(int device) : device_(device) {}
   ~GpuMemory() override;
 
@@ -30,16 +37,27 @@ class GpuMemory final : public Memory {
   void copy_rows(const RowsToCopy& rows) override;
   void convert(const std::byte* from, DType from_dtype, std::byte* to, DType to_dtype,
                int64_t elements) override;
+  // Both throw NotRecordable during a recording.
   void upload(std::span<const std::byte> from, std::byte* to) override;
   void download(const std::byte* from, std::span<std::byte> to, const Await& await) override;
 
+  // Until the other call, memory comes from the arena, which must not move.
+  void begin_recording(Arena& arena);
+  void end_recording() noexcept;
+  bool is_recording() const { return arena_ != nullptr; }
+  // Its memory is everyone's again; what tensors still use, once they are gone.
+  void release(Arena& arena) noexcept;
+
  private:
+  std::byte* take_for(Arena& arena, int64_t size);
   std::byte* make(int64_t size);
   void return_kept() noexcept;
 
   int device_;
   std::mutex mutex_;
   std::map<int64_t, std::vector<std::byte*>> kept_;  // by size
+  Arena* arena_ = nullptr;                           // of the recording that is going on
+  std::unordered_map<std::byte*, Arena*> owners_;    // of all that is an arena's
   Staging staging_;
 };
 

@@ -1,14 +1,13 @@
 // Products: which kernel, and what it is told.
 #include <algorithm>
-#include <numeric>
 
-#include "base/fail.h"
 #include "ops/cuda/activation_parts.h"
 #include "ops/cuda/cuda_backend.h"
 #include "ops/cuda/dense_rows.h"
 #include "ops/cuda/expert_rows.h"
 #include "ops/cuda/leaf_steps.h"
 #include "ops/cuda/norms.h"
+#include "ops/cuda/operands.h"
 #include "ops/cuda/sum_orders.h"
 
 namespace strake::cuda {
@@ -19,54 +18,6 @@ const cudaStream_t kStream = cudaStreamPerThread;
 // Rows up to which one kernel's sums are in one order, whatever their number.
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kSomeRows = 128;
-// Tokens of a mixture that one launch takes.
-constexpr int64_t kFewTokens = 8;
-
-float* floats(Tensor& tensor) { return reinterpret_cast<float*>(tensor.mutable_bytes().data()); }
-const float* floats(const Tensor& tensor) {
-  return reinterpret_cast<const float*>(tensor.bytes().data());
-}
-const int32_t* integers(const Tensor& tensor) {
-  return reinterpret_cast<const int32_t*>(tensor.bytes().data());
-}
-
-int64_t nodes_of(const PartialSums& sums) { return std::ssize(sums.nodes); }
-
-// Each leaf below the nodes as a node of its own.
-std::vector<int> leaves_below(const PartialSums& sums) {
-  std::vector<int> leaves;
-  std::vector<int> open(sums.nodes.rbegin(), sums.nodes.rend());
-  while (!open.empty()) {
-    const SumTree::Node& node = sums.tree.node(open.back());
-    if (node.left < 0) leaves.push_back(open.back());
-    open.pop_back();
-    if (node.left >= 0) open.insert(open.end(), {node.right, node.left});
-  }
-  return leaves;
-}
-
-// Rows by the matrix that they multiply, in their order.
-struct ByMatrix {
-  std::vector<int32_t> order;             // rows
-  std::vector<std::pair<int, int>> runs;  // matrix, rows
-
-  explicit ByMatrix(std::span<const int32_t> matrices) : order(matrices.size()) {
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, {}, [&](int32_t row) { return matrices[row]; });
-    for (const int32_t row : order) {
-      if (runs.empty() || runs.back().first != matrices[row]) runs.emplace_back(matrices[row], 0);
-      ++runs.back().second;
-    }
-  }
-};
-
-template <class T>
-std::vector<T> in_order(std::span<const T> values, std::span<const int32_t> order) {
-  std::vector<T> result;
-  for (const int32_t row : order) result.push_back(values[static_cast<size_t>(row)]);
-  return result;
-}
-
 }  // namespace
 
 Weight CudaBackend::do_prepare(Weight w, const PartialSums& sums) {
@@ -75,8 +26,10 @@ Weight CudaBackend::do_prepare(Weight w, const PartialSums& sums) {
 
 FewRowsWorkspace CudaBackend::workspace(const FewRowsCall& call) {
   const int64_t bytes = few_rows_workspace_bytes(call, few_rows_);
-  if (!workspace_ || workspace_->nbytes() < bytes)
+  if (!workspace_ || workspace_->nbytes() < bytes) {
+    if (gpu_memory_->is_recording()) throw NotRecordable();  // it outlives the recording
     workspace_ = Tensor::zeros(DType::kU8, {std::max<int64_t>(bytes, 1 << 20)}, memory_);
+  }
   return {workspace_->mutable_bytes().data(), workspace_->nbytes()};
 }
 
@@ -150,28 +103,40 @@ Tensor CudaBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gat
   const GpuWeight& weight = as_gpu_weight(w);
   const PartialSums order = weight.is_divided() ? sums : weight.sums();
   const auto rows = std::ssize(indices.rhs);
-  Tensor result = x.beside(DType::kF32, {nodes_of(sums), rows, w.shape()[1]});
-  if (result.elements() == 0) return result;
-  if (weight.rows() == nullptr && x.dtype() == DType::kBF16 && rows <= ExpertRows::kMost) {
-    const Tensor matrix = upload(indices.rhs), source = upload(indices.lhs);
-    FewRowsCall call{.weight = weight.packed(),
-                     .x = x.bytes().data(),
-                     .x_dtype = x.dtype(),
-                     .x_stride = x.shape()[1],
-                     .x_rows = static_cast<int>(x.shape()[0]),
-                     .steps = steps_of(order),
-                     .experts = {},
-                     .out = floats(result)};
-    call.experts.rows = static_cast<int>(rows);
-    call.experts.matrices = static_cast<int>(weight.matrices());
-    call.experts.matrix = integers(matrix);
-    call.experts.source = integers(source);
-    if (few_rows_can(call, few_rows_)) {
-      few_rows(call, few_rows_, workspace(call), Order::kAfter, kStream);
-      return result;
-    }
+  if (rows == 0 || w.shape()[1] == 0 || nodes_of(sums) == 0)
+    return x.beside(DType::kF32, {nodes_of(sums), rows, w.shape()[1]});
+  if (rows <= ExpertRows::kMost) {
+    std::optional<Tensor> copies[2];
+    const auto there = [&](std::span<const int32_t> all, std::optional<Tensor>& copy) {
+      if (indices.use == GatherIndices::Use::kAgain) return constants_.find(all);
+      copy = upload(all);
+      return integers(*copy);
+    };
+    ExpertRows experts;
+    experts.rows = static_cast<int>(rows);
+    experts.matrices = static_cast<int>(weight.matrices());
+    experts.matrix = there(indices.rhs, copies[0]);
+    experts.source = there(indices.lhs, copies[1]);
+    if (auto result = gather_few(x, weight, experts, order)) return *result;
   }
   return gather_by_matrix(x, weight, indices, order);
+}
+
+std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,
+                                              const ExpertRows& rows, const PartialSums& order) {
+  if (w.rows() != nullptr || x.dtype() != DType::kBF16) return std::nullopt;
+  Tensor result = x.beside(DType::kF32, {nodes_of(order), rows.rows, w.shape()[1]});
+  const FewRowsCall call{.weight = w.packed(),
+                         .x = x.bytes().data(),
+                         .x_dtype = x.dtype(),
+                         .x_stride = x.shape()[1],
+                         .x_rows = static_cast<int>(x.shape()[0]),
+                         .steps = steps_of(order),
+                         .experts = rows,
+                         .out = floats(result)};
+  if (!few_rows_can(call, few_rows_)) return std::nullopt;
+  few_rows(call, few_rows_, workspace(call), Order::kAfter, kStream);
+  return result;
 }
 
 // Rows of each matrix together, one product each.
@@ -180,7 +145,9 @@ Tensor CudaBackend::gather_by_matrix(const Tensor& x, const GpuWeight& w,
   const ByMatrix by_matrix(indices.rhs);
   const int parts = w.rows() != nullptr ? 1 : parts_of(x.dtype());
   const int64_t inputs = x.shape()[1], outputs = w.shape()[1];
-  const auto rows = std::ssize(indices.rhs);
+  const auto rows = std::ssize(by_matrix.order);
+  Tensor result = x.beside(DType::kF32, {nodes_of(sums), std::ssize(indices.rhs), outputs});
+  if (rows == 0) return result;
   const Tensor sources = upload(std::span<const int32_t>(in_order(indices.lhs, by_matrix.order)));
   Tensor taken = x.beside(x.dtype(), {rows, inputs});
   take_rows({x.bytes().data(), integers(sources), taken.mutable_bytes().data(),
@@ -203,133 +170,17 @@ Tensor CudaBackend::gather_by_matrix(const Tensor& x, const GpuWeight& w,
   }
   const Tensor sorted = concatenate(results, 1);
   // Back to the order of the indices, node by node.
-  std::vector<int32_t> place(by_matrix.order.size());
-  for (size_t i = 0; i < place.size(); ++i)
+  std::vector<int32_t> place(indices.rhs.size());
+  for (size_t i = 0; i < by_matrix.order.size(); ++i)
     place[static_cast<size_t>(by_matrix.order[i])] = static_cast<int32_t>(i);
   const Tensor places = upload(std::span<const int32_t>(place));
-  Tensor result = x.beside(DType::kF32, {nodes_of(sums), rows, outputs});
+  const auto all = std::ssize(place);
   for (int64_t node = 0; node < nodes_of(sums); ++node)
-    take_rows({floats(sorted) + node * rows * outputs, integers(places),
-               floats(result) + node * rows * outputs,
-               outputs * static_cast<int64_t>(sizeof(float)), rows},
-              kStream);
+    take_rows(
+        {floats(sorted) + node * rows * outputs, integers(places),
+         floats(result) + node * all * outputs, outputs * static_cast<int64_t>(sizeof(float)), all},
+        kStream);
   return result;
-}
-
-Tensor CudaBackend::do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
-                                  const PartialSums& sums) {
-  const GpuWeight& weight = as_gpu_weight(w);
-  // The number of tokens alone decides: it is the same for every number of GPUs.
-  const bool few = mixture.count <= kFewTokens && x.dtype() == DType::kBF16 &&
-                   weight.rows() == nullptr && std::ssize(mixture.experts) <= ExpertRows::kMost;
-  return few ? mix_few(x, weight, mixture, sums) : mix_by_matrix(x, weight, mixture, sums);
-}
-
-Tensor CudaBackend::mix_few(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
-                            const PartialSums& sums) {
-  const bool by_input = mixture.axis == Mixture::Axis::kInputs;
-  const PartialSums order = w.is_divided() ? sums : w.sums();
-  const int64_t tokens = mixture.count, outputs = w.shape()[1];
-  const Leaves groups = by_input ? Leaves{} : leaves_of(sums);
-  const int64_t group_count = by_input ? 1 : groups.count;
-  const int64_t nodes = by_input ? nodes_of(sums) : 1;
-  Tensor result = x.beside(DType::kF32, {group_count * nodes, tokens, outputs});
-  if (result.elements() == 0) return result;
-  if (mixture.experts.empty())
-    return Tensor::zeros(DType::kF32, {nodes_of(sums), tokens, outputs}, memory_);
-  const Tensor matrix = upload(mixture.experts), token = upload(mixture.tokens),
-               factor = upload(mixture.weights);
-  FewRowsCall call{.weight = w.packed(),
-                   .x = x.bytes().data(),
-                   .x_dtype = x.dtype(),
-                   .x_stride = x.shape()[1],
-                   .x_rows = static_cast<int>(x.shape()[0]),
-                   .steps = steps_of(order),
-                   .experts = {},
-                   .out = floats(result)};
-  ExpertRows& experts = call.experts;
-  experts.rows = static_cast<int>(std::ssize(mixture.experts));
-  experts.matrices = static_cast<int>(w.matrices());
-  experts.matrix = integers(matrix);
-  experts.token = integers(token);
-  experts.factor = floats(factor);
-  experts.tokens = static_cast<int>(tokens);
-  experts.groups = static_cast<int>(group_count);
-  experts.group_cuts[1] = experts.matrices;
-  if (!by_input) std::copy_n(groups.cuts, groups.count + 1, experts.group_cuts);
-  few_rows(call, few_rows_, workspace(call), Order::kAfter, kStream);
-  if (by_input) return result;
-  // Groups combine along the tree of the experts.
-  return combine_leaves(result, sums);
-}
-
-// [leaves, tokens, outputs] of the leaves below the nodes -> [nodes, tokens, outputs].
-Tensor CudaBackend::combine_leaves(const Tensor& leaves, const PartialSums& sums) {
-  const int64_t elements = leaves.elements() / leaves.shape()[0];
-  Tensor result = leaves.beside(DType::kF32, leaves.shape().with(0, nodes_of(sums)));
-  int first = 0;
-  for (int64_t node = 0; node < nodes_of(sums); ++node) {
-    const PartialSums one{sums.tree, sums.nodes.subspan(static_cast<size_t>(node), 1)};
-    const Leaves below = leaves_of(one);
-    const LeafSteps merges = steps_of(one);
-    SumSteps steps;
-    for (int leaf = 0; leaf < below.count; ++leaf) {
-      steps.steps[steps.count++] = static_cast<int8_t>(leaf);
-      for (int i = 0; i < merges.merges[leaf]; ++i) steps.steps[steps.count++] = SumSteps::kMerge;
-    }
-    cuda::finish_sums(floats(leaves) + first * elements, steps, elements,
-                      floats(result) + node * elements, kStream);
-    first += below.count;
-  }
-  return result;
-}
-
-// Rows of each expert together, by ascending expert: their products, leaf by leaf, are weighted and
-// added to the leaves' sums, which then combine.
-Tensor CudaBackend::mix_by_matrix(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
-                                  const PartialSums& sums) {
-  const bool by_input = mixture.axis == Mixture::Axis::kInputs;
-  const PartialSums order = w.is_divided() ? sums : w.sums();
-  const int64_t tokens = mixture.count, inputs = x.shape()[1], outputs = w.shape()[1];
-  // The leaves of a product: each by itself where they are what ranks divide, else together.
-  const std::vector<int> nodes = by_input && w.is_divided()
-                                     ? leaves_below(sums)
-                                     : std::vector<int>(order.nodes.begin(), order.nodes.end());
-  const PartialSums leaf_sums{order.tree, nodes};
-  const auto leaves = std::ssize(nodes);
-  const Leaves groups = by_input ? Leaves{} : leaves_of(sums);
-  const int64_t group_count = by_input ? 1 : groups.count;
-  Tensor all = Tensor::zeros(DType::kF32, {group_count * leaves, tokens, outputs}, memory_);
-  if (all.elements() == 0) return all;
-  const ByMatrix by_matrix(mixture.experts);
-  const int parts = w.rows() != nullptr ? 1 : parts_of(x.dtype());
-  const std::span<const int32_t> by_order = by_matrix.order;
-  const Tensor rows = upload(by_order);
-  const Tensor token = upload(std::span<const int32_t>(in_order(mixture.tokens, by_order)));
-  const Tensor factor = upload(std::span<const float>(in_order(mixture.weights, by_order)));
-  Tensor taken = x.beside(x.dtype(), x.shape());
-  take_rows({x.bytes().data(), integers(rows), taken.mutable_bytes().data(),
-             inputs * size_of(x.dtype()), x.shape()[0]},
-            kStream);
-  int64_t begin = 0;
-  for (const auto& [matrix, count] : by_matrix.runs) {
-    Tensor own = taken.slice(0, begin, begin + count);
-    if (parts > 1) own = in_parts(own);
-    Tensor y = x.beside(DType::kF32, {leaves, parts * count, outputs});
-    multiply({own.bytes().data(), own.dtype(), parts * count}, w, matrix, leaf_sums, floats(y));
-    if (parts > 1) {
-      Tensor merged = x.beside(DType::kF32, {leaves, count, outputs});
-      merge_parts({floats(y), floats(merged), leaves, parts, count * outputs}, kStream);
-      y = merged;
-    }
-    const int64_t group = by_input ? 0 : groups.leaf_of(matrix);
-    mix_rows({floats(y), integers(token) + begin, floats(factor) + begin,
-              floats(all) + group * leaves * tokens * outputs, count, tokens, outputs, leaves},
-             kStream);
-    begin += count;
-  }
-  if (by_input && !w.is_divided()) return all;
-  return combine_leaves(all, sums);
 }
 
 Tensor CudaBackend::do_finish_sums(const Tensor& pieces, const PartialSums& sums) {

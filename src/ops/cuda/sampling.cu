@@ -42,8 +42,8 @@ __global__ void argmax_kernel(const Count* parts, int32_t* tokens) {
 }
 
 constexpr int kThreads = kOrderThreads;
-constexpr int kSegment = 1024;        // tokens whose weights are summed by one warp
-constexpr int kMostSegments = 1024;   // of a row
+constexpr int kSegment = 1024;  // tokens whose weights are summed by one warp
+constexpr int kMostSegments = static_cast<int>(kMostSampled / kSegment);
 constexpr float kMassUnit = 0x1p40f;  // of the largest probability: sums of integers have no order
 
 // What the block's threads share.
@@ -274,7 +274,7 @@ void argmax(const LogitRows& logits, void* workspace, int32_t* tokens, cudaStrea
 void sample(const LogitRows& logits, const SamplingRule* rules, const float* uniforms,
             int32_t* tokens, cudaStream_t stream) {
   if (logits.rows == 0) return;
-  if (logits.vocabulary > int64_t{kSegment} * kMostSegments)
+  if (logits.vocabulary > kMostSampled)
     throw Error(ErrorKind::kUnsupported, "sampling: a vocabulary of more than 1048576 tokens");
   launch({"sample", static_cast<unsigned>(logits.rows), kThreads, 0, stream}, sample_kernel, logits,
          rules, uniforms, tokens);

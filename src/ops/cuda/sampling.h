@@ -29,6 +29,8 @@ struct LogitRows {
 size_t argmax_workspace(const LogitRows& logits);
 void argmax(const LogitRows& logits, void* workspace, int32_t* tokens, cudaStream_t stream);
 
+inline constexpr int64_t kMostSampled = int64_t{1} << 20;  // tokens of a vocabulary
+
 // Draws a token of each row: `uniforms` [rows] in [0, 1) pick from the tokens that the rule leaves.
 // Sums are in double and their order depends on the vocabulary alone; the filters are those of
 // token_filters.h. Rows of temperature 0 and invalid ones are as argmax() has them.

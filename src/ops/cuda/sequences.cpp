@@ -55,7 +55,7 @@ CachedSequence CudaBackend::cached_sequence(const CacheRows& keys, const CacheRo
   return {rows_of(keys), rows_of(values), keys.shape()[1]};
 }
 
-void CudaBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_position) {
+void CudaBackend::do_rope(Tensor& x, const RopeTable& table, const Position& first_position) {
   if (x.elements() == 0) return;
   HeadJobs jobs;
   jobs.count = 1;
@@ -63,14 +63,14 @@ void CudaBackend::do_rope(Tensor& x, const RopeTable& table, int64_t first_posit
   job.from = job.to = heads_of(x);
   job.rope = {constants_.find(table.frequencies.data<float>()), table.dims / 2, turned(table.pairs),
               table.magnitude};
-  place_heads(jobs, {constants_.position(first_position), x.shape()[0], 1}, x.dtype(), x.dtype(),
-              kStream);
+  place_heads(jobs, {address_of(first_position), x.shape()[0], 1}, x.dtype(), x.dtype(), kStream);
 }
 
-void CudaBackend::do_cache_store(CacheRows& cache, const Tensor& x, int64_t first_position) {
+void CudaBackend::do_cache_store(CacheRows& cache, const Tensor& x,
+                                 const Position& first_position) {
   if (x.elements() == 0) return;
   const CachedSequence* const caches = constants_.find_value(cached_sequence(cache, cache));
-  const TokenRows rows{constants_.position(first_position), x.shape()[0], 1};
+  const TokenRows rows{address_of(first_position), x.shape()[0], 1};
   if (const auto format = format_of(cache)) {
     store_coded({heads_of(x), x.dtype(), HeadsTo::kKeys, *format, caches}, rows, kStream);
     return;
@@ -109,7 +109,7 @@ Tensor CudaBackend::do_attention(const Tensor& q, const AttentionRows& cached,
                        .width = q.shape()[2],
                        .value_width = cached.value_width,
                        .value_stride = cached.values.shape()[2],
-                       .positions = view.first_position + tokens,
+                       .positions = view.first_position.most + tokens,
                        .window = view.window.value_or(0),
                        .selected = view.selected != nullptr ? view.selected->shape()[1] : 0};
   Tensor workspace = Tensor::empty(
@@ -127,7 +127,7 @@ Tensor CudaBackend::do_attention(const Tensor& q, const AttentionRows& cached,
       .row_scales = row_scales ? static_cast<const float*>(address(*row_scales)) : nullptr,
       .out = address(result),
       .workspace = address(workspace)};
-  cuda::attention(shape, operands, {constants_.position(view.first_position), tokens, 1}, kStream);
+  cuda::attention(shape, operands, {address_of(view.first_position), tokens, 1}, kStream);
   return result;
 }
 
@@ -139,14 +139,14 @@ Tensor CudaBackend::do_select_keys(const Tensor& q, const Tensor& weights, const
   if (keys.quantized() != nullptr)
     fail(ErrorKind::kUnsupported, "cuda: an indexer's keys in 8 bits");
   const IndexShape shape{q.dtype(), q.shape()[1], q.shape()[2], view.count,
-                         view.first_position + rows};
+                         view.first_position.most + rows};
   Tensor workspace = Tensor::empty(
       DType::kU8, {static_cast<int64_t>(select_keys_workspace(shape, rows))}, memory_);
   cuda::select_keys(shape,
                     {address(q), static_cast<const float*>(address(weights)),
                      constants_.find_value(cached_sequence(keys, keys)),
                      static_cast<int32_t*>(address(result)), address(workspace)},
-                    {constants_.position(view.first_position), rows, 1}, kStream);
+                    {address_of(view.first_position), rows, 1}, kStream);
   return result;
 }
 
