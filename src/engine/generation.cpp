@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "base/hash.h"
+#include "engine/decoding.h"
 
 namespace strake {
 namespace {
@@ -19,11 +20,6 @@ constexpr size_t kPrefillRows = 512;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::span<const float> last_row(const Tensor& logits) {
-  const auto all = logits.data<float>();
-  return all.last(static_cast<size_t>(logits.shape()[1]));
 }
 
 // What rank 0 decided after a step.
@@ -70,13 +66,6 @@ std::vector<int32_t> spread_ids(int64_t count, int64_t vocabulary) {
   return ids;
 }
 
-Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
-                std::span<const int32_t> tokens, LogitRows rows) {
-  const int64_t header[] = {cache.length(), static_cast<int64_t>(rows)};
-  context.group.check_step(hash_values(tokens, hash_values(std::span<const int64_t>(header))));
-  return context.on_host(model.forward(context, tokens, cache, rows));
-}
-
 GenerationResult generate(Context& context, const Model& model, SequenceCache& cache,
                           std::vector<int32_t>& history, std::span<const int32_t> prompt,
                           const GenerationOptions& options, const TokenSink& sink) {
@@ -98,35 +87,33 @@ GenerationResult generate(Context& context, const Model& model, SequenceCache& c
   GenerationResult result;
   result.tokens.reserve(most_tokens);
   result.prompt_tokens = static_cast<int64_t>(prompt.size() - kept);
-  result.logits_hash = kHashSeed;
+  const auto decoding = Decoding::make(context, model, cache, options.sampling);
   const auto start = Clock::now();
-  std::optional<Tensor> logits;
   for (auto rest = prompt.subspan(kept); !rest.empty();) {
     const auto piece = rest.first(std::min(rest.size(), kPrefillRows));
-    logits = run_step(context, model, cache, piece, LogitRows::kLast);
+    decoding->prefill(piece);
     history.insert(history.end(), piece.begin(), piece.end());
     rest = rest.subspan(piece.size());
   }
   result.prefill_seconds = seconds_since(start);
 
-  Sampler sampler(options.sampling);
   const auto decode_start = Clock::now();
   while (static_cast<int64_t>(result.tokens.size()) < options.max_tokens) {
-    const auto row = last_row(*logits);
-    result.logits_hash = hash_values(row, result.logits_hash);
+    const int32_t token = decoding->choose(history);
     Decision decision{};
-    if (context.group.rank() == 0) decision = decide(sampler.sample(row, history), options, sink);
+    if (context.group.rank() == 0) decision = decide(token, options, sink);
     context.group.broadcast(std::as_writable_bytes(std::span(&decision, 1)), 0);
     if (decision.kind != Decision::kGoOn) result.finish = decision.finish;
     if (decision.kind == Decision::kStopToken) break;
     result.tokens.push_back(decision.token);
     if (decision.kind == Decision::kLastToken) break;
     if (static_cast<int64_t>(result.tokens.size()) == options.max_tokens) break;
-    logits = run_step(context, model, cache, std::span(&decision.token, 1), LogitRows::kLast);
+    decoding->step(decision.token);
     history.push_back(decision.token);
     ++result.decode_steps;
   }
   result.decode_seconds = seconds_since(decode_start);
+  result.logits_hash = decoding->logits_hash();
   return result;
 }
 
@@ -152,9 +139,10 @@ Score score(Context& context, const Model& model, SequenceCache& cache,
     const Tensor rows = run_step(context, model, cache, piece, LogitRows::kAll);
     const auto values = rows.data<float>();
     const auto width = static_cast<size_t>(rows.shape()[1]);
-    result.logits_hash = hash_values(values, result.logits_hash);
-    for (size_t i = 0; i < piece.size() && begin + i + 1 < tokens.size(); ++i) {
+    for (size_t i = 0; i < piece.size(); ++i) {
       const auto row = values.subspan(i * width, width);
+      result.logits_hash = hash_row(row, result.logits_hash);
+      if (begin + i + 1 == tokens.size()) break;
       const auto next = static_cast<size_t>(tokens[begin + i + 1]);
       if (next >= width)
         fail(ErrorKind::kUsage, "token id below {} expected, found {}", width,

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/sampler.h"
+#include "engine/sampling_options.h"
 #include "models/model.h"
 #include "strake/nn/context.h"
 
@@ -37,9 +37,9 @@ struct GenerationResult {
 using TokenSink = std::function<std::optional<FinishReason>(int32_t)>;
 
 // Continues `prompt` on all ranks of the context together. Every rank passes the same arguments;
-// tokens are chosen on rank 0 and broadcast. What the cache already holds of the prompt is not run
-// again: `history` names the tokens in the cache and becomes all tokens run. Throws Error(kUsage)
-// for an empty prompt or one that does not fit the cache.
+// rank 0 decides which token follows and whether the text ends, and broadcasts it. What the cache
+// already holds of the prompt is not run again: `history` names the tokens in the cache and becomes
+// all tokens run. Throws Error(kUsage) for an empty prompt or one that does not fit the cache.
 GenerationResult generate(Context& context, const Model& model, SequenceCache& cache,
                           std::vector<int32_t>& history, std::span<const int32_t> prompt,
                           const GenerationOptions& options, const TokenSink& sink);
@@ -59,10 +59,5 @@ Score score(Context& context, const Model& model, std::span<const int32_t> token
 
 // Token ids spread over the vocabulary: a prompt for a model of any tokenizer.
 std::vector<int32_t> spread_ids(int64_t count, int64_t vocabulary);
-
-// Runs `tokens` after those in the cache, all ranks having agreed on the step first -> logits, on
-// the host.
-Tensor run_step(Context& context, const Model& model, SequenceCache& cache,
-                std::span<const int32_t> tokens, LogitRows rows);
 
 }  // namespace strake

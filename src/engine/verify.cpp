@@ -5,7 +5,7 @@
 
 #include "base/fail.h"
 #include "base/hash.h"
-#include "engine/generation.h"
+#include "engine/decoding.h"
 #include "strake/comm/thread_group.h"
 
 namespace strake {

@@ -25,5 +25,28 @@ TEST(Hash, ContinuesFromASeed) {
   EXPECT_EQ(hash_values(std::span<const uint16_t>(values)), hash_text("foobar"));
 }
 
+// The published first outputs of SplitMix64 from the seed 1234567 are its steps' mixed states.
+TEST(Hash, MixesAsSplitMix64) {
+  constexpr uint64_t kStep = 0x9e3779b97f4a7c15u;
+  EXPECT_EQ(mix_bits(1234567 + kStep), 6457827717110365317u);
+  EXPECT_EQ(mix_bits(1234567 + 2 * kStep), 3203168211198807973u);
+}
+
+TEST(Hash, OfARowIsASumInAnyOrder) {
+  const std::vector<float> row{1.5f, -2.0f, 0.0f, 7.0f};
+  uint64_t sum = 0;
+  for (size_t i = row.size(); i-- > 0;) sum += hash_element(i, std::bit_cast<uint32_t>(row[i]));
+  EXPECT_EQ(hash_row(row), chain_hash(kHashSeed, sum));
+}
+
+TEST(Hash, OfRowsDependsOnEveryBitAndOnTheOrder) {
+  const std::vector<float> row{1.5f, -2.0f, 0.0f}, swapped{-2.0f, 1.5f, 0.0f},
+      negative{1.5f, -2.0f, -0.0f};
+  EXPECT_NE(hash_row(row), hash_row(swapped));
+  EXPECT_NE(hash_row(row), hash_row(negative));
+  EXPECT_NE(hash_row(row), hash_row(std::span(row).first(2)));
+  EXPECT_NE(hash_row(row, hash_row(swapped)), hash_row(swapped, hash_row(row)));
+}
+
 }  // namespace
 }  // namespace strake

@@ -55,6 +55,40 @@ TEST(Embedding, FindsRowsInEveryKindOfPartition) {
     });
 }
 
+// The host's ids are others: those at the place of computation count.
+TEST(Embedding, OfIdsThatTheHostDoesNotKnowHasTheSameBits) {
+  const std::vector<int32_t> unknown(kIds.size(), 0);
+  const Tensor ids = Tensor::from<int32_t>(kIds, {std::ssize(kIds)});
+  for (const int ranks : {1, 2, 3, 8})
+    on_ranks(ranks, [&](Context& context) {
+      for (const WeightKind& kind : all_weight_kinds()) {
+        SCOPED_TRACE(testing::Message() << kind.name << " on " << ranks);
+        const Embedding whole(kind.make(1, {5, 2 * kind.group()}));
+        const Embedding part = shard_embedding(whole, context.group);
+        EXPECT_TRUE(same_bits(part.forward(context, TokenIds(unknown, &ids)),
+                              whole.forward(context, kIds)));
+      }
+    });
+}
+
+TEST(Embedding, FindsUnknownIdsInEveryKindOfPartition) {
+  const Tensor table = random_weight(1, {11, 8});
+  std::vector<int32_t> all;
+  for (int32_t id = 10; id >= 0; --id) all.push_back(id);
+  const std::vector<int32_t> unknown(all.size(), 0);
+  const Tensor ids = Tensor::from<int32_t>(all, {std::ssize(all)});
+  const Partition partition =
+      Partition::divide(Dimension("v", 11, 1, Segments::positions({4, 5})), Shares::equal(3));
+  on_ranks(3, [&](Context& context) {
+    std::vector<Tensor> rows{table.slice(0, 0, 0)};
+    for (const Range range : partition[context.group.rank()])
+      rows.push_back(table.slice(0, range.begin, range.end));
+    const Embedding part(concatenate(rows, 0), partition);
+    EXPECT_TRUE(same_bits(part.forward(context, TokenIds(unknown, &ids)),
+                          Embedding(table).forward(context, all)));
+  });
+}
+
 TEST(Embedding, DescribesItselfAsMlxDoes) {
   EXPECT_EQ(Embedding(random_weight(1, {2048, 32})).describe(), "Embedding(2048, 32)");
   const Weight table = quantize(random_weight(1, {20, 64}), Format::parse("mxfp8"), Encoder::kMlx);

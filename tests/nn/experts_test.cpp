@@ -46,17 +46,21 @@ class Mixed {
     builder_.open();
     for (int64_t row = 0; row < kRows; ++row)
       for (int64_t k = 0; k < config.chosen; ++k) {
-        routing.experts.push_back(static_cast<int32_t>((row + k) % (kExperts - 1)));
-        routing.weights.push_back(0.25f + 0.1f * static_cast<float>(row + k));
+        chosen_.push_back(static_cast<int32_t>((row + k) % (kExperts - 1)));
+        weights_.push_back(0.25f + 0.1f * static_cast<float>(row + k));
       }
   }
 
   Tensor forward(Context& context, const Division& division) const {
     Checkpoint checkpoint = Checkpoint::open(builder_.path());
     const LayerLoader load(checkpoint, division, context.group.rank());
-    return Experts(load.at("mlp.switch_mlp"), config).forward(context, x(), routing);
+    return Experts(load.at("mlp.switch_mlp"), config).forward(context, x(), routing());
   }
   Checkpoint plan() const { return Checkpoint::open(builder_.path(), Device::meta()); }
+  Routing routing() const {
+    return {Tensor::from<int32_t>(chosen_, {kRows, config.chosen}),
+            Tensor::from<float>(weights_, {kRows, config.chosen})};
+  }
   Tensor x() const { return random_weight(7, {kRows, config.hidden}); }
 
   // Element [row, i] in float64, and the sum of its terms' magnitudes.
@@ -74,7 +78,7 @@ class Mixed {
     double sum = 0, magnitude = 0;
     for (int64_t k = 0; k < config.chosen; ++k) {
       const auto pair = static_cast<size_t>(row * config.chosen + k);
-      const int64_t expert = routing.experts[pair];
+      const int64_t expert = chosen_[pair];
       const auto at = [&](int64_t j) {
         return double{input[static_cast<size_t>(row * config.hidden + j)]};
       };
@@ -86,7 +90,7 @@ class Mixed {
       }
       const auto of = [&](int64_t j) { return inner[static_cast<size_t>(j)]; };
       const double term =
-          double{routing.weights[pair]} * linear(2, config.hidden, config.width, expert, i, of);
+          double{weights_[pair]} * linear(2, config.hidden, config.width, expert, i, of);
       sum += term;
       for (const double value : inner) magnitude += std::abs(value);
     }
@@ -94,9 +98,10 @@ class Mixed {
   }
 
   ExpertsConfig config;
-  Routing routing{2, {}, {}};
 
  private:
+  std::vector<int32_t> chosen_;  // [kRows, chosen]
+  std::vector<float> weights_;
   CheckpointBuilder builder_;
   std::vector<std::vector<float>> values_, biases_;
 };

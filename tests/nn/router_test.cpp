@@ -19,8 +19,23 @@ using Scores = RoutingRule::Scores;
 using testing::ElementsAre;
 using testing::FloatNear;
 
-Routing route_row(const RoutingRule& rule, const std::vector<float>& logits,
-                  const std::vector<float>& correction = {}) {
+struct Routed {
+  std::vector<int32_t> experts;
+  std::vector<float> weights;
+
+  explicit Routed(const Routing& routing) {
+    const auto all = routing.experts.data<int32_t>();
+    experts.assign(all.begin(), all.end());
+    weights = floats(routing.weights);
+  }
+};
+
+Routed route(const RoutingRule& rule, const Tensor& logits, std::span<const float> correction) {
+  return Routed(make_backend("cpu", {})->route(logits, rule, correction));
+}
+
+Routed route_row(const RoutingRule& rule, const std::vector<float>& logits,
+                 const std::vector<float>& correction = {}) {
   return route(rule, tensor_of(logits, {1, std::ssize(logits)}), correction);
 }
 
@@ -31,7 +46,7 @@ auto near(double x) { return FloatNear(static_cast<float>(x), static_cast<float>
 TEST(Router, WeighsBySoftmaxOverAll) {
   const double sum = std::exp(1.0) + std::exp(3.0) + std::exp(-2.0) + std::exp(2.0);
   RoutingRule rule{.experts = 4, .chosen = 2, .scores = Scores::kSoftmax};
-  Routing routing = route_row(rule, {1, 3, -2, 2});
+  Routed routing = route_row(rule, {1, 3, -2, 2});
   EXPECT_THAT(routing.experts, ElementsAre(1, 3));
   EXPECT_THAT(routing.weights, ElementsAre(near(std::exp(3.0) / sum), near(std::exp(2.0) / sum)));
   rule.weights = RoutingRule::Weights::kNormalized;
@@ -42,14 +57,14 @@ TEST(Router, WeighsBySoftmaxOverAll) {
 
 TEST(Router, WeighsBySoftmaxOverTheChosen) {
   const RoutingRule rule{.experts = 4, .chosen = 2, .scores = Scores::kSoftmaxOfChosen};
-  const Routing routing = route_row(rule, {300, -300, 302, 3});
+  const Routed routing = route_row(rule, {300, -300, 302, 3});
   EXPECT_THAT(routing.experts, ElementsAre(0, 2));
   EXPECT_THAT(routing.weights, ElementsAre(near(sigmoid(-2)), near(sigmoid(2))));
 }
 
 TEST(Router, ChoosesByCorrectedScoresAndWeighsByPlainOnes) {
   const RoutingRule rule{.experts = 4, .chosen = 2, .scores = Scores::kSigmoid};
-  const Routing routing = route_row(rule, {1, 3, -2, 2}, {0.5f, -1, 0.75f, 0});
+  const Routed routing = route_row(rule, {1, 3, -2, 2}, {0.5f, -1, 0.75f, 0});
   EXPECT_THAT(routing.experts, ElementsAre(0, 3));
   EXPECT_THAT(routing.weights, ElementsAre(near(sigmoid(1)), near(sigmoid(2))));
 }
@@ -92,7 +107,7 @@ TEST(Router, ExtremeLogitsGiveFiniteWeights) {
     const RoutingRule rule{
         .experts = 3, .chosen = 2, .scores = scores, .weights = RoutingRule::Weights::kNormalized};
     for (const float size : {1e-30f, 80.0f, 800.0f, 1e30f}) {
-      const Routing routing = route_row(rule, {-size, size, -size});
+      const Routed routing = route_row(rule, {-size, size, -size});
       EXPECT_THAT(routing.experts, ElementsAre(0, 1));
       EXPECT_NEAR(routing.weights[0] + routing.weights[1], 1, 1e-6) << size;
     }
@@ -142,20 +157,20 @@ TEST(Router, LoadsEveryKindOfGate) {
     const LayerLoader loader(checkpoint, Shares::equal(1), 0);
     const Tensor logits = context.backend.matmul(x, weight, SumTree::whole(64));
     const auto run = [&](const RouterConfig& config) {
-      return Router(loader.at("mlp"), config).forward(context, x);
+      return Routed(Router(loader.at("mlp"), config).forward(context, x));
     };
-    const Routing plain = route(rule, logits, {});
+    const Routed plain = route(rule, logits, {});
     for (const Gate kind : {Gate::kLinear, Gate::kRouter, Gate::kTensor})
       EXPECT_EQ(run({.hidden = 64, .rule = rule, .kind = kind}).weights, plain.weights);
-    const Routing shifted = route(rule, context.backend.add(logits, bias), {});
+    const Routed shifted = route(rule, context.backend.add(logits, bias), {});
     EXPECT_EQ(run({.hidden = 64, .rule = rule, .gate = "router", .bias = Bias::kPresent}).weights,
               shifted.weights);
-    const Routing corrected = route(rule, logits, bias.data<float>());
+    const Routed corrected = route(rule, logits, bias.data<float>());
     EXPECT_NE(corrected.experts, plain.experts);
-    const Routing found = run({.hidden = 64,
-                               .rule = rule,
-                               .kind = Gate::kTensor,
-                               .correction = "gate.e_score_correction_bias"});
+    const Routed found = run({.hidden = 64,
+                              .rule = rule,
+                              .kind = Gate::kTensor,
+                              .correction = "gate.e_score_correction_bias"});
     EXPECT_EQ(found.experts, corrected.experts);
     EXPECT_EQ(found.weights, corrected.weights);
     EXPECT_EQ(loader.modules()[1].kind, ModuleKind::kRouter);
