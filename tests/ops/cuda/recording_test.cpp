@@ -1,0 +1,237 @@
+// What is recorded, and what runs without the host, against the same calls one by one.
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <stdexcept>
+
+#include "base/hash.h"
+#include "io/expect_error.h"
+#include "strake/ops/backend.h"
+#include "support/bits.h"
+#include "support/weights.h"
+
+namespace strake {
+namespace {
+
+// Waits without a limit.
+void await(const std::function<bool()>& done) {
+  while (!done()) {
+  }
+}
+
+class CudaRecording : public testing::Test {
+ protected:
+  std::unique_ptr<Backend> gpu_ = make_backend("cuda", {});
+  std::unique_ptr<Backend> cpu_ = make_backend("cpu", {});
+
+  Tensor there(const Tensor& x) const { return x.at(gpu_->place()); }
+  template <class T>
+  Tensor there(const std::vector<T>& values, const Shape& shape) const {
+    return there(Tensor::from<T>(values, shape));
+  }
+  static Tensor here(const Tensor& x) { return x.on_host(await); }
+  // Other values at the same address.
+  void replace(Tensor& x, const Tensor& values) const {
+    gpu_->place().memory->upload(values.bytes(), x.mutable_bytes().data());
+  }
+};
+
+TEST_F(CudaRecording, RunsAgainWithWhatItsArgumentsHaveBecome) {
+  const Weight w =
+      gpu_->prepare(quantize(random_weight(1, {48, 256}), Format::parse("mxfp8"), Encoder::kMlx));
+  const SumTree tree = SumTree::whole(256);
+  Tensor x = there(random_weight(2, {1, 256}).to(DType::kBF16));
+  std::optional<Tensor> y;
+  const auto queue = [&] {
+    const Tensor product = gpu_->matmul(x, w, tree);
+    y = gpu_->add(gpu_->scale(product, 0.5f), product);
+  };
+  queue();
+  const Tensor first = here(*y);
+  const auto recording = gpu_->record(queue);
+  ASSERT_NE(recording, nullptr);
+  recording->run();
+  EXPECT_TRUE(same_bits(here(*y), first));
+  const Tensor recorded = *y;
+  const Tensor other = random_weight(3, {1, 256}).to(DType::kBF16);
+  replace(x, other);
+  recording->run();
+  const Tensor again = here(recorded);
+  queue();
+  EXPECT_TRUE(same_bits(again, here(*y)));
+  EXPECT_FALSE(same_bits(again, first));
+}
+
+// Tensors of the same sizes come and go: neither changes the other.
+TEST_F(CudaRecording, SharesNoMemoryWithOthers) {
+  const Tensor x = there(random_weight(1, {4, 1024}));
+  std::optional<Tensor> y;
+  const auto queue = [&] { y = gpu_->scale(gpu_->add(gpu_->add(x, x), x), 3.0f); };
+  queue();
+  const Tensor expected = here(*y);
+  y.reset();
+  const auto recording = gpu_->record(queue);
+  ASSERT_NE(recording, nullptr);
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Tensor> others;
+    for (int i = 0; i < 8; ++i) others.push_back(there(random_weight(10 + i, {4, 1024})));
+    recording->run();
+    EXPECT_TRUE(same_bits(here(*y), expected));
+    for (int i = 0; i < 8; ++i)
+      EXPECT_TRUE(
+          same_bits(here(others[static_cast<size_t>(i)]), random_weight(10 + i, {4, 1024})));
+  }
+}
+
+TEST_F(CudaRecording, MayEndBeforeWhatItMade) {
+  const Tensor x = there(random_weight(1, {4, 1024}));
+  std::optional<Tensor> y;
+  auto recording = gpu_->record([&] { y = gpu_->add(x, x); });
+  ASSERT_NE(recording, nullptr);
+  recording->run();
+  recording.reset();
+  const Tensor other = there(random_weight(2, {4, 1024}));
+  EXPECT_TRUE(same_bits(here(*y), here(gpu_->add(x, x))));
+  y.reset();
+  EXPECT_TRUE(same_bits(here(other), random_weight(2, {4, 1024})));
+}
+
+TEST_F(CudaRecording, RefusesWhatNeedsTheHost) {
+  const Tensor host = random_weight(1, {2, 64});
+  const Tensor x = there(host);
+  EXPECT_EQ(gpu_->record([&] { gpu_->add(x, there(host)); }), nullptr);
+  EXPECT_EQ(gpu_->record([&] { here(gpu_->add(x, x)); }), nullptr);
+  EXPECT_THROW(gpu_->record([&] {
+    gpu_->add(x, x);
+    throw std::runtime_error("something else");
+  }),
+               std::runtime_error);
+  // The stream and the memory are as before.
+  EXPECT_TRUE(same_bits(here(gpu_->add(x, x)), cpu_->add(host, host)));
+  EXPECT_NE(gpu_->record([&] { gpu_->add(x, x); }), nullptr);
+}
+
+TEST_F(CudaRecording, ReadsIdsAndPositionsOnTheDevice) {
+  const Tensor table = random_weight(1, {11, 64});
+  const std::vector<int32_t> ids{7, 0, 10}, unknown{0, 0, 0};
+  const Tensor device_ids = there(ids, {3});
+  const TokenIds known(unknown, &device_ids);
+  EXPECT_TRUE(same_bits(here(gpu_->embedding(there(table), known)), cpu_->embedding(table, ids)));
+
+  const HeldRows held[] = {{0, 4, 0, 0}, {4, 6, 1, 0}, {6, 9, 0, 4}, {9, 11, 1, 2}};
+  const Tensor parts[] = {concatenate(std::vector{table.slice(0, 0, 4), table.slice(0, 6, 9)}, 0),
+                          concatenate(std::vector{table.slice(0, 4, 6), table.slice(0, 9, 11)}, 0)};
+  std::vector<Tensor> pieces;
+  for (int part = 0; part < 2; ++part)
+    pieces.push_back(
+        gpu_->embedding_part(there(parts[part]), known, {held, part}).reshape({1, 3, 64}));
+  EXPECT_TRUE(same_bits(here(gpu_->pick_rows(concatenate(pieces, 0), known, held)),
+                        cpu_->embedding(table, ids)));
+
+  std::vector<float> frequencies(16);
+  std::iota(frequencies.begin(), frequencies.end(), 1.0f);
+  const RopeTable rope{RopeTable::Pairs::kHalves, 32, Tensor::from<float>(frequencies, {16})};
+  const Tensor heads = random_weight(2, {1, 2, 64});
+  const Tensor position = there(std::vector<int32_t>{5}, {1});
+  Tensor found = there(heads).to(DType::kBF16), expected = there(heads).to(DType::kBF16);
+  gpu_->rope(found, rope, {0, reinterpret_cast<const int32_t*>(position.bytes().data()), 511});
+  gpu_->rope(expected, rope, 5);
+  EXPECT_TRUE(same_bits(here(found), here(expected)));
+}
+
+// Of few tokens rows stay on the device; of many the host brings them in order. Experts 2 to 4 of 6
+// are held.
+TEST_F(CudaRecording, MixesWithoutTheHost) {
+  constexpr int64_t kExperts = 6, kIn = 128, kOut = 64;
+  const RoutingRule rule{.experts = kExperts, .chosen = 2, .scores = RoutingRule::Scores::kSigmoid};
+  const Weight all =
+      quantize(random_weight(1, {kExperts, kOut, kIn}), Format::parse("mxfp8"), Encoder::kMlx);
+  const HeldRows held[] = {{2, 5, 0, 0}}, whole[] = {{0, kExperts, 0, 0}},
+                 two[] = {{4, 6, 0, 0}, {0, 1, 0, 2}};
+  const Weight own = all.slice(0, 2, 5);
+  const Weight parts =
+      concatenate(std::vector{*all.slice(0, 4, 6).quantized(), *all.slice(0, 0, 1).quantized()}, 0);
+  const SumTree inputs = SumTree::whole(kIn);
+  const int root[] = {0};
+  for (const int64_t tokens : {1, 5, 8, 20}) {
+    SCOPED_TRACE(tokens);
+    const Tensor logits = random_weight(3, {tokens, kExperts});
+    const Routing expected = cpu_->route(logits, rule, {});
+    const Routing found = gpu_->route(there(logits), rule, {});
+    ASSERT_TRUE(same_bits(here(found.experts), expected.experts));
+    EXPECT_TRUE(same_bits(here(gpu_->spread_weights(found, kExperts)),
+                          cpu_->spread_weights({expected.experts, here(found.weights)}, kExperts)));
+    const Tensor x = random_weight(4, {tokens, kIn}).to(DType::kBF16);
+    const auto mixed = [&](const Weight& stack, std::span<const HeldRows> rows, bool by_host) {
+      const Weight w = gpu_->prepare(stack);
+      const auto dispatched = gpu_->dispatch(found, rows, await);
+      const AxisSums sums{Mixture::Axis::kInputs, {inputs, root}};
+      const Routing on_host{here(found.experts), here(found.weights)};
+      const auto list = cpu_->dispatch(on_host, rows, await);
+      const auto gather = [&](const Tensor& from) {
+        return by_host ? gpu_->gather_matmul(from, w, list->indices(), sums.sums)
+                       : gpu_->gather_matmul(from, w, *dispatched, sums.sums);
+      };
+      Tensor y = gather(there(x)).to(DType::kBF16);
+      // Square products, so that their results can be mixed.
+      const Weight back = gpu_->prepare(quantize(random_weight(5, {w.shape()[0], 32, kOut}),
+                                                 Format::parse("mxfp8"), Encoder::kMlx));
+      const SumTree outputs = SumTree::whole(kOut);
+      y = y.reshape({y.shape()[1], y.shape()[2]});
+      const PartialSums of_outputs{outputs, root};
+      return here(by_host ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
+                          : gpu_->mix_matmul(y, back, *dispatched, {sums.axis, of_outputs}));
+    };
+    EXPECT_TRUE(same_bits(mixed(all, whole, false), mixed(all, whole, true)));
+    EXPECT_TRUE(same_bits(mixed(own, held, false), mixed(own, held, true)));
+    EXPECT_TRUE(same_bits(mixed(parts, two, false), mixed(parts, two, true)));
+  }
+}
+
+TEST_F(CudaRecording, SaysThatARoutersLogitIsNotANumber) {
+  const RoutingRule rule{.experts = 4, .chosen = 2, .scores = RoutingRule::Scores::kSoftmax};
+  gpu_->route(there(random_weight(1, {1, 4})), rule, {});
+  gpu_->require_valid(await);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  gpu_->route(there(std::vector<float>{1, nan, 2, 3}, {1, 4}), rule, {});
+  expect_error(ErrorKind::kUsage, "router: a logit is not a number",
+               [&] { gpu_->require_valid(await); });
+  gpu_->require_valid(await);
+}
+
+TEST_F(CudaRecording, ChoosesTokensAndHashesTheirLogits) {
+  constexpr int64_t kVocabulary = 5003;
+  const auto chooser = gpu_->token_chooser({}, kVocabulary);
+  ASSERT_NE(chooser, nullptr);
+  chooser->start(41);
+  Tensor logits = there(random_weight(1, {1, kVocabulary}));
+  const auto queue = [&] { chooser->choose(logits); };
+  uint64_t hash = kHashSeed;
+  std::unique_ptr<Recording> recording;
+  for (int32_t step = 0; step < 4; ++step) {
+    const Tensor row = random_weight(static_cast<uint64_t>(step) + 1, {1, kVocabulary});
+    replace(logits, row);
+    if (step == 1) recording = gpu_->record(queue);
+    if (step == 0)
+      queue();
+    else
+      recording->run();
+    const auto values = row.data<float>();
+    hash = hash_row(values, hash);
+    const ChosenToken found = chooser->chosen(await);
+    EXPECT_EQ(found.token, std::ranges::max_element(values) - values.begin());
+    EXPECT_EQ(found.invalid, 0);
+    EXPECT_EQ(found.logits_hash, hash);
+    EXPECT_EQ(here(chooser->token()).data<int32_t>()[0], found.token);
+    EXPECT_EQ(here(chooser->position()).data<int32_t>()[0], 41 + step);
+  }
+  Tensor bad = random_weight(1, {1, kVocabulary});
+  bad.mutable_data<float>()[17] = std::numeric_limits<float>::quiet_NaN();
+  replace(logits, bad);
+  recording->run();
+  EXPECT_EQ(chooser->chosen(await).token, -1);
+  EXPECT_EQ(here(chooser->token()).data<int32_t>()[0], 0);
+}
+
+}  // namespace
+}  // namespace strake
