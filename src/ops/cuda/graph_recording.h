@@ -15,9 +15,6 @@ namespace strake::cuda {
 
 class GraphRecording final : public Recording {
  public:
-  // Whether it was recorded: false where the operations need the host, or the driver refuses them.
-  // Throws what they throw otherwise.
-  bool record(const std::function<void()>& operations);
   // Of `workspace`, which the operations share with others, this recording keeps the bytes.
   GraphRecording(std::shared_ptr<GpuMemory> memory, std::optional<Tensor> workspace)
       : memory_(std::move(memory)), workspace_(std::move(workspace)) {}
@@ -25,6 +22,9 @@ class GraphRecording final : public Recording {
   GraphRecording(const GraphRecording&) = delete;
   GraphRecording& operator=(const GraphRecording&) = delete;
 
+  // Whether it was recorded: false where the operations need the host, or the driver refuses them.
+  // Throws what they throw otherwise.
+  bool record(const std::function<void()>& operations);
   void run() override;
 
  private:
