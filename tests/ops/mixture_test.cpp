@@ -199,6 +199,28 @@ TEST(Mixture, TokensWithoutExpertsAreZero) {
   EXPECT_TRUE(same_bits(y, Tensor::zeros(DType::kF32, {1, 3, kOutputs})));
 }
 
+TEST(Mixture, DispatchesTheRowsOfExpertsThatAreHeld) {
+  const auto backend = make_backend("cpu", {});
+  const std::vector<int32_t> experts{1, 3, 0, 4, 3, 5};
+  const std::vector<float> weights{0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f};
+  const Routing routing{Tensor::from<int32_t>(experts, {3, 2}),
+                        Tensor::from<float>(weights, {3, 2})};
+  const HeldRows held[] = {{3, 5, 0, 0}, {0, 1, 0, 2}};
+  const auto rows = backend->dispatch(routing, held, [](const auto&) {});
+  const auto [lhs, rhs, use] = rows->indices();
+  EXPECT_EQ(std::vector(lhs.begin(), lhs.end()), (std::vector<int32_t>{0, 1, 1, 2}));
+  EXPECT_EQ(std::vector(rhs.begin(), rhs.end()), (std::vector<int32_t>{0, 2, 1, 0}));
+  const Mixture mixture = rows->mixture(Mixture::Axis::kExperts);
+  EXPECT_EQ(mixture.count, 3);
+  EXPECT_EQ(std::vector(mixture.weights.begin(), mixture.weights.end()),
+            (std::vector<float>{1.5f, 2.5f, 3.5f, 4.5f}));
+  std::vector<float> spread(18);
+  spread[1] = 0.5f, spread[3] = 1.5f;
+  spread[6 + 0] = 2.5f, spread[6 + 4] = 3.5f;
+  spread[12 + 3] = 4.5f, spread[12 + 5] = 5.5f;
+  EXPECT_EQ(floats(backend->spread_weights(routing, 6)), spread);
+}
+
 TEST(Mixture, RefusesWhatDoesNotFit) {
   const auto backend = make_backend("cpu", {});
   const Case mix(2, 3);

@@ -18,6 +18,7 @@ const cudaStream_t kStream = cudaStreamPerThread;
 // Rows up to which one kernel's sums are in one order, whatever their number.
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kSomeRows = 128;
+
 }  // namespace
 
 Weight CudaBackend::do_prepare(Weight w, const PartialSums& sums) {
@@ -105,9 +106,10 @@ Tensor CudaBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gat
   const auto rows = std::ssize(indices.rhs);
   if (rows == 0 || w.shape()[1] == 0 || nodes_of(sums) == 0)
     return x.beside(DType::kF32, {nodes_of(sums), rows, w.shape()[1]});
-  if (rows <= ExpertRows::kMost) {
+  if (rows <= ExpertRows::kMost && weight.rows() == nullptr && x.dtype() == DType::kBF16) {
     std::optional<Tensor> copies[2];
-    const auto there = [&](std::span<const int32_t> all, std::optional<Tensor>& copy) {
+    const auto there = [&](std::span<const int32_t> all,
+                           std::optional<Tensor>& copy) -> const int32_t* {
       if (indices.use == GatherIndices::Use::kAgain) return constants_.find(all);
       copy = upload(all);
       return integers(*copy);

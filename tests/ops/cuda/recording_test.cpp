@@ -1,6 +1,8 @@
 // What is recorded, and what runs without the host, against the same calls one by one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -143,6 +145,7 @@ TEST_F(CudaRecording, ReadsIdsAndPositionsOnTheDevice) {
 // are held.
 TEST_F(CudaRecording, MixesWithoutTheHost) {
   constexpr int64_t kExperts = 6, kIn = 128, kOut = 64;
+  enum class By { kHost, kDevice };  // who has the rows
   const RoutingRule rule{.experts = kExperts, .chosen = 2, .scores = RoutingRule::Scores::kSigmoid};
   const Weight all =
       quantize(random_weight(1, {kExperts, kOut, kIn}), Format::parse("mxfp8"), Encoder::kMlx);
@@ -162,29 +165,29 @@ TEST_F(CudaRecording, MixesWithoutTheHost) {
     EXPECT_TRUE(same_bits(here(gpu_->spread_weights(found, kExperts)),
                           cpu_->spread_weights({expected.experts, here(found.weights)}, kExperts)));
     const Tensor x = random_weight(4, {tokens, kIn}).to(DType::kBF16);
-    const auto mixed = [&](const Weight& stack, std::span<const HeldRows> rows, bool by_host) {
+    const auto mixed = [&](const Weight& stack, std::span<const HeldRows> rows, By by) {
       const Weight w = gpu_->prepare(stack);
       const auto dispatched = gpu_->dispatch(found, rows, await);
       const AxisSums sums{Mixture::Axis::kInputs, {inputs, root}};
       const Routing on_host{here(found.experts), here(found.weights)};
       const auto list = cpu_->dispatch(on_host, rows, await);
       const auto gather = [&](const Tensor& from) {
-        return by_host ? gpu_->gather_matmul(from, w, list->indices(), sums.sums)
-                       : gpu_->gather_matmul(from, w, *dispatched, sums.sums);
+        return by == By::kHost ? gpu_->gather_matmul(from, w, list->indices(), sums.sums)
+                               : gpu_->gather_matmul(from, w, *dispatched, sums.sums);
       };
       Tensor y = gather(there(x)).to(DType::kBF16);
-      // Square products, so that their results can be mixed.
+      // Another stack takes what the first one makes.
       const Weight back = gpu_->prepare(quantize(random_weight(5, {w.shape()[0], 32, kOut}),
                                                  Format::parse("mxfp8"), Encoder::kMlx));
       const SumTree outputs = SumTree::whole(kOut);
       y = y.reshape({y.shape()[1], y.shape()[2]});
       const PartialSums of_outputs{outputs, root};
-      return here(by_host ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
-                          : gpu_->mix_matmul(y, back, *dispatched, {sums.axis, of_outputs}));
+      return here(by == By::kHost ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
+                                  : gpu_->mix_matmul(y, back, *dispatched, {sums.axis, of_outputs}));
     };
-    EXPECT_TRUE(same_bits(mixed(all, whole, false), mixed(all, whole, true)));
-    EXPECT_TRUE(same_bits(mixed(own, held, false), mixed(own, held, true)));
-    EXPECT_TRUE(same_bits(mixed(parts, two, false), mixed(parts, two, true)));
+    EXPECT_TRUE(same_bits(mixed(all, whole, By::kDevice), mixed(all, whole, By::kHost)));
+    EXPECT_TRUE(same_bits(mixed(own, held, By::kDevice), mixed(own, held, By::kHost)));
+    EXPECT_TRUE(same_bits(mixed(parts, two, By::kDevice), mixed(parts, two, By::kHost)));
   }
 }
 
