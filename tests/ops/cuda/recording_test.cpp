@@ -87,7 +87,7 @@ TEST_F(CudaRecording, SharesNoMemoryWithOthers) {
 
 TEST_F(CudaRecording, MayEndBeforeWhatItMade) {
   const Tensor x = there(random_weight(1, {4, 1024}));
-  std::optional<Tensor> y;
+  std::optional<Tensor> y = gpu_->add(x, x);
   auto recording = gpu_->record([&] { y = gpu_->add(x, x); });
   ASSERT_NE(recording, nullptr);
   recording->run();
@@ -101,6 +101,7 @@ TEST_F(CudaRecording, MayEndBeforeWhatItMade) {
 TEST_F(CudaRecording, RefusesWhatNeedsTheHost) {
   const Tensor host = random_weight(1, {2, 64});
   const Tensor x = there(host);
+  gpu_->add(x, x);
   EXPECT_EQ(gpu_->record([&] { gpu_->add(x, there(host)); }), nullptr);
   EXPECT_EQ(gpu_->record([&] { here(gpu_->add(x, x)); }), nullptr);
   EXPECT_THROW(gpu_->record([&] {
@@ -182,8 +183,9 @@ TEST_F(CudaRecording, MixesWithoutTheHost) {
       const SumTree outputs = SumTree::whole(kOut);
       y = y.reshape({y.shape()[1], y.shape()[2]});
       const PartialSums of_outputs{outputs, root};
-      return here(by == By::kHost ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
-                                  : gpu_->mix_matmul(y, back, *dispatched, {sums.axis, of_outputs}));
+      return here(by == By::kHost
+                      ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
+                      : gpu_->mix_matmul(y, back, *dispatched, {sums.axis, of_outputs}));
     };
     EXPECT_TRUE(same_bits(mixed(all, whole, By::kDevice), mixed(all, whole, By::kHost)));
     EXPECT_TRUE(same_bits(mixed(own, held, By::kDevice), mixed(own, held, By::kHost)));
