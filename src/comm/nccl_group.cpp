@@ -57,6 +57,9 @@ NcclGroup::NcclGroup(Group& control, const GroupOptions& options)
     : control_(control), deadline_(options.deadline) {
   // Multicast over NVLink takes memory of the whole host's fabric; a user may ask for it.
   ::setenv("NCCL_NVLS_ENABLE", "0", 0);
+  // Buffers of recorded collectives would be registered with all ranks: more than short messages
+  // are worth.
+  ::setenv("NCCL_GRAPH_REGISTER", "0", 0);
   ncclUniqueId id{};
   if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
   control.broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);

@@ -89,14 +89,11 @@ Tensor Attention::forward(Context& context, const Tensor& x,
   const Tensor mixed = by_sequence(sequences, most_rows, [&](const SequenceRows& rows) {
     Tensor q = queries.slice(0, rows.begin, rows.end);
     Tensor k = keys.slice(0, rows.begin, rows.end);
-    if (rope_) {
-      backend.rope(q, *rope_, rows.first_position);
-      backend.rope(k, *rope_, rows.first_position);
-    }
+    const Tensor v = values.slice(0, rows.begin, rows.end);
+    NewHeads heads{k, v, rope_ ? &*rope_ : nullptr};
     CacheRows& cached_keys = rows.cache[CachePart::kKeys];
     CacheRows& cached_values = rows.cache[CachePart::kValues];
-    backend.cache_store(cached_keys, k, rows.first_position);
-    backend.cache_store(cached_values, values.slice(0, rows.begin, rows.end), rows.first_position);
+    backend.place_heads(q, heads, cached_keys, cached_values, rows.first_position);
     const Recycled<float> scales = row_scales(rows);
     AttentionView view{kv_of_query_, rows.first_position, scale_, window_};
     if (sinks_) view.sinks = sinks_->data<float>();

@@ -76,11 +76,12 @@ Tensor Linear::forward(Context& context, const Tensor& x, DType dtype) const {
   if (divided && partition_->ranks() != context.group.size())
     fail(ErrorKind::kUsage, "{}: divided over {} ranks, but the group has {}", describe(),
          partition_->ranks(), context.group.size());
-  Tensor partial =
-      context.backend.matmul(x, weight_, reduction_.part(divided ? context.group.rank() : 0));
-  Tensor y = divided ? reduction_.finish(context, partial)
-                     : partial.reshape({partial.shape()[1], partial.shape()[2]});
-  if (bias_) y = context.backend.add(y, *bias_);
+  Backend& backend = context.backend;
+  if (!divided && !bias_) return backend.matmul(x, weight_, reduction_.part(0).tree, dtype);
+  const PartialSums sums = reduction_.part(divided ? context.group.rank() : 0);
+  Tensor y = divided ? reduction_.finish(context, backend.matmul(x, weight_, sums))
+                     : backend.matmul(x, weight_, sums.tree);
+  if (bias_) y = backend.add(y, *bias_);
   return y.to(dtype);
 }
 

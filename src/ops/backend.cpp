@@ -115,10 +115,17 @@ Tensor Backend::matmul(const Tensor& x, const Weight& w, const PartialSums& sums
   return do_matmul(x, w, sums);
 }
 
-Tensor Backend::matmul(const Tensor& x, const Weight& w, const SumTree& tree) {
+Tensor Backend::matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) {
   const int root[] = {0};
-  const Tensor y = matmul(x, w, PartialSums{tree, root});
-  return y.reshape(Shape{y.shape()[1], y.shape()[2]});
+  check_product("matmul", x, w, 2, PartialSums{tree, root});
+  expect_result("matmul", dtype);
+  return do_matmul_to(x, w, tree, dtype);
+}
+
+Tensor Backend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) {
+  const int root[] = {0};
+  const Tensor y = do_matmul(x, w, PartialSums{tree, root});
+  return y.reshape(Shape{y.shape()[1], y.shape()[2]}).to(dtype);
 }
 
 Tensor Backend::transpose(const Weight& w, int64_t first, int64_t count) {
@@ -174,7 +181,9 @@ Tensor Backend::rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares
   return do_rms_norm_part(x, w, squares, dtype);
 }
 
-void Backend::rope(Tensor& x, const RopeTable& table, const Position& first_position) {
+namespace {
+
+void check_rope(const Tensor& x, const RopeTable& table, const Position& first_position) {
   expect_floating("rope", "x", x, 3);
   expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
          "an even number of at most {} dimensions expected, found {}", x.shape()[2], table.dims);
@@ -183,10 +192,9 @@ void Backend::rope(Tensor& x, const RopeTable& table, const Position& first_posi
          "{} frequencies expected, found {}", table.dims / 2, table.frequencies);
   expect(first_position.first >= 0, "rope", "a position of at least 0 expected, found {}",
          first_position.first);
-  do_rope(x, table, first_position);
 }
 
-void Backend::cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) {
+void check_cache_store(const CacheRows& cache, const Tensor& x, const Position& first_position) {
   const Shape& shape = cache.shape();
   expect_dtype("cache_store", "x", x, cache.dtype(), 3);
   expect(shape[0] == x.shape()[1] && shape[2] == x.shape()[2], "cache_store",
@@ -197,7 +205,37 @@ void Backend::cache_store(CacheRows& cache, const Tensor& x, const Position& fir
            first_position.first);
   else
     expect_positions("cache_store", first_position, x.shape()[0], shape[1]);
+}
+
+}  // namespace
+
+void Backend::rope(Tensor& x, const RopeTable& table, const Position& first_position) {
+  check_rope(x, table, first_position);
+  do_rope(x, table, first_position);
+}
+
+void Backend::cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) {
+  check_cache_store(cache, x, first_position);
   do_cache_store(cache, x, first_position);
+}
+
+void Backend::place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                          const Position& first_position) {
+  if (heads.rope != nullptr)
+    for (const Tensor* x : {&q, &heads.k}) check_rope(*x, *heads.rope, first_position);
+  check_cache_store(keys, heads.k, first_position);
+  check_cache_store(values, heads.v, first_position);
+  do_place_heads(q, heads, keys, values, first_position);
+}
+
+void Backend::do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                             const Position& first_position) {
+  if (heads.rope != nullptr) {
+    do_rope(q, *heads.rope, first_position);
+    do_rope(heads.k, *heads.rope, first_position);
+  }
+  do_cache_store(keys, heads.k, first_position);
+  do_cache_store(values, heads.v, first_position);
 }
 
 Tensor Backend::attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,

@@ -38,6 +38,13 @@ struct RowSquares {
   float eps;
 };
 
+// Keys [M, KV, D] and values [M, KV, DV] on their way to a cache.
+struct NewHeads {
+  Tensor& k;
+  const Tensor& v;
+  const RopeTable* rope;  // of queries and keys; nullptr: none
+};
+
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
@@ -119,8 +126,8 @@ class Backend {
 
   // x [M, K] floating, w [N, K] -> float32 [nodes, M, N]: each node's sum of x[m, k] * w[n, k].
   Tensor matmul(const Tensor& x, const Weight& w, const PartialSums& sums);
-  // The whole product, float32 [M, N], along `tree`.
-  Tensor matmul(const Tensor& x, const Weight& w, const SumTree& tree);
+  // The whole product along `tree`, rounded to `dtype` [M, N].
+  Tensor matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype = DType::kF32);
   // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const PartialSums& sums);
@@ -180,6 +187,10 @@ class Backend {
   void rope(Tensor& x, const RopeTable& table, const Position& first_position);
   // cache [heads, slots, D]: positions first_position.. become x [M, heads, D] of its dtype.
   void cache_store(CacheRows& cache, const Tensor& x, const Position& first_position);
+  // What comes before attention to a sequence: rope() of q and k, and cache_store() of k and v. k
+  // itself may be left as it was.
+  void place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                   const Position& first_position);
   // q [M, heads, D], keys [KV, slots, D], values [KV, slots, DV] -> [M, heads, DV], all of one
   // floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
   Tensor attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
@@ -211,6 +222,12 @@ class Backend {
                                                       int64_t /*vocabulary*/) {
     return nullptr;
   }
+
+ protected:
+  // Made of others' calls, which a backend may do for some of their arguments.
+  virtual Tensor do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
+  virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                              const Position& first_position);
 
  private:
   virtual Weight do_prepare(Weight w, const PartialSums& sums) = 0;

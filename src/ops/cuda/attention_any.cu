@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) attend_any_kernel(const AttentionCal
   __shared__ float scores[kChunk];
   __shared__ int64_t slots[kChunk];  // -1: not seen
   float* const query = reinterpret_cast<float*>(dynamic_shared());
-  let_successor_start();
+  begin_after_predecessor();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t row = blockIdx.x;
   const int head = static_cast<int>(row % call.heads);
@@ -150,7 +150,8 @@ void attend_any(const AttentionLaunch& at) {
                     static_cast<unsigned>(call.partials != nullptr ? call.chunks : 1)},
                    kThreads,
                    static_cast<size_t>(call.width) * sizeof(float),
-                   at.stream};
+                   at.stream,
+                   Order::kOverlapping};
   visit_floating(at.shape.dtype, [&]<class T>(T) {
     if (at.shape.key_format)
       launch(how, attend_any_kernel<T, CodeRows<T>>, call);

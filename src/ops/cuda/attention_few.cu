@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
   constexpr int kDepth = Width / 16;  // steps along the head
   constexpr int kColumns = ValueWidth / 8;
   __shared__ float largest_of[kWarps][kRows], total_of[kWarps][kRows];
-  let_successor_start();
+  begin_after_predecessor();
   T* const queries = reinterpret_cast<T*>(dynamic_shared());
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int sequence = blockIdx.z;
@@ -244,7 +244,8 @@ bool start(const AttentionLaunch& at) {
            static_cast<unsigned>(at.sequences)},
           kThreads,
           Few<T, Width, ValueWidth>::kShared,
-          at.stream},
+          at.stream,
+          Order::kOverlapping},
          attend_few_kernel<T, Width, ValueWidth>, call);
   return true;
 }

@@ -30,7 +30,7 @@ __host__ __device__ constexpr int unit_at(int row, int unit) {
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const AttentionCall call) {
   __shared__ float rows_of_quarters[kQuarters][kHeads];
-  let_successor_start();
+  begin_after_predecessor();
   T* const queries = reinterpret_cast<T*>(dynamic_shared());
   T* const tiles = queries + kHeads * kWidth;
   T* const weights = tiles + 2 * kKeys * kWidth;
@@ -226,7 +226,8 @@ void start(const AttentionLaunch& at) {
            static_cast<unsigned>(at.sequences * call.tokens)},
           kThreads,
           kShared,
-          at.stream},
+          at.stream,
+          Order::kOverlapping},
          attend_latent_kernel<T>, call);
 }
 

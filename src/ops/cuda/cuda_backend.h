@@ -13,6 +13,7 @@
 #include "ops/cuda/few_rows.h"
 #include "ops/cuda/gpu_memory.h"
 #include "ops/cuda/gpu_weight.h"
+#include "ops/cuda/heads.h"
 #include "ops/cuda/held_rows.h"
 #include "strake/ops/backend.h"
 
@@ -38,6 +39,7 @@ class CudaBackend final : public Backend {
  private:
   Weight do_prepare(Weight w, const PartialSums& sums) override;
   Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
+  Tensor do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
@@ -66,6 +68,8 @@ class CudaBackend final : public Backend {
                           DType dtype) override;
   void do_rope(Tensor& x, const RopeTable& table, const Position& first_position) override;
   void do_cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) override;
+  void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                      const Position& first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
   Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
@@ -89,6 +93,8 @@ class CudaBackend final : public Backend {
   void multiply_packed(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
                        float* out);
   FewRowsWorkspace workspace(const FewRowsCall& call);
+  // Runs the call with the workspace, ahead of its predecessor's end where it may.
+  void run(const FewRowsCall& call);
   Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
   Tensor gather_by_matrix(const Tensor& x, const GpuWeight& w, const GatherIndices& indices,
                           const PartialSums& sums);
@@ -103,6 +109,7 @@ class CudaBackend final : public Backend {
   Tensor upload(std::span<const T> values) {
     return Tensor::from<T>(values, {static_cast<int64_t>(values.size())}).at(memory_);
   }
+  Rope rope_of(const RopeTable& table);
   CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
   const int32_t* address_of(const Position& position) {
     return position.on_device != nullptr ? position.on_device : constants_.position(position.first);
@@ -123,7 +130,9 @@ class CudaBackend final : public Backend {
   FewRowsDevice few_rows_;
   ManyRowsDevice many_rows_;
   std::optional<Tensor> workspace_;  // zeros, of few_rows()
-  Tensor invalid_;                   // int32 [1]: whether some router's logit was not a number
+  // Weights are read before the kernel before has ended: not those that it may have packed.
+  Order next_product_ = Order::kAfter;
+  Tensor invalid_;  // int32 [1]: whether some router's logit was not a number
   bool has_routed_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include "ops/cuda/elements.h"
 #include "ops/cuda/elementwise.h"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/ptx.h"
 
 namespace strake::cuda {
 namespace {
@@ -19,6 +20,7 @@ dim3 grid_of(Extent2 extent) {
 // body(row, column) for each element.
 template <class Body>
 __device__ void for_elements(Extent2 extent, const Body& body) {
+  begin_after_predecessor();
   const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (column >= extent.columns) return;
   for (int64_t row = blockIdx.y; row < extent.rows; row += gridDim.y) body(row, column);
@@ -99,7 +101,8 @@ bool copy_in(const RowCopy& copy, cudaStream_t stream) {
       static_cast<uint64_t>(copy.row_bytes);
   if (bits % sizeof(Unit) != 0) return false;
   const Extent2 extent{copy.rows, copy.row_bytes / static_cast<int64_t>(sizeof(Unit))};
-  launch({"copy_rows", grid_of(extent), kThreads, 0, stream}, copy_kernel<Unit>, copy);
+  launch({"copy_rows", grid_of(extent), kThreads, 0, stream, Order::kOverlapping},
+         copy_kernel<Unit>, copy);
   return true;
 }
 
@@ -110,7 +113,7 @@ bool is_empty(Extent2 extent) { return extent.rows == 0 || extent.columns == 0; 
 void gated(const RowsIn& gate, const RowsIn& up, const RowsOut& out, Extent2 extent,
            Activation activation, cudaStream_t stream) {
   if (is_empty(extent)) return;
-  const Launch at{"gated", grid_of(extent), kThreads, 0, stream};
+  const Launch at{"gated", grid_of(extent), kThreads, 0, stream, Order::kOverlapping};
   visit_floating(gate.dtype, [&]<class In>(In) {
     visit_floating(out.dtype, [&]<class Out>(Out) {
       switch (activation) {
@@ -130,7 +133,8 @@ void cast(const RowsIn& x, const RowsOut& out, Extent2 extent, cudaStream_t stre
   if (is_empty(extent)) return;
   visit_floating(x.dtype, [&]<class In>(In) {
     visit_floating(out.dtype, [&]<class Out>(Out) {
-      launch({"cast", grid_of(extent), kThreads, 0, stream}, cast_kernel<In, Out>, x, out, extent);
+      launch({"cast", grid_of(extent), kThreads, 0, stream, Order::kOverlapping},
+             cast_kernel<In, Out>, x, out, extent);
     });
   });
 }
@@ -138,12 +142,14 @@ void cast(const RowsIn& x, const RowsOut& out, Extent2 extent, cudaStream_t stre
 void add(const RowsIn& x, const RowsIn& y, const RowsOut& out, Extent2 extent,
          cudaStream_t stream) {
   if (is_empty(extent)) return;
-  launch({"add", grid_of(extent), kThreads, 0, stream}, add_kernel, x, y, out, extent);
+  launch({"add", grid_of(extent), kThreads, 0, stream, Order::kOverlapping}, add_kernel, x, y, out,
+         extent);
 }
 
 void scale(const RowsIn& x, float factor, const RowsOut& out, Extent2 extent, cudaStream_t stream) {
   if (is_empty(extent)) return;
-  launch({"scale", grid_of(extent), kThreads, 0, stream}, scale_kernel, x, factor, out, extent);
+  launch({"scale", grid_of(extent), kThreads, 0, stream, Order::kOverlapping}, scale_kernel, x,
+         factor, out, extent);
 }
 
 void copy_rows(const RowCopy& copy, cudaStream_t stream) {

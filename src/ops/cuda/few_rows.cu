@@ -51,6 +51,13 @@ bool whole_in_shared(const FewRowsCall& call) {
   return whole;
 }
 
+OutType out_type(DType dtype) {
+  if (dtype == DType::kF32) return OutType::kF32;
+  if (dtype == DType::kBF16) return OutType::kBF16;
+  if (dtype == DType::kF16) return OutType::kF16;
+  throw Error(ErrorKind::kInternal, "few rows: a floating result expected");
+}
+
 int out_rows(const FewRowsCall& call) {
   if (call.experts.tokens > 0) return call.experts.tokens;
   return call.experts.rows > 0 ? call.experts.rows : call.x_rows;
@@ -86,6 +93,7 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   p.x_halves = in_halves(call) ? 2 : 1;
   p.x_whole = whole_in_shared(call) ? 1 : 0;
   p.out = call.out;
+  p.out_type = out_type(call.out_dtype);
   p.out_rows = out_rows(call);
   p.outputs = shape.rows;
   p.row_tiles = shape.row_tiles();
@@ -165,7 +173,7 @@ void few_rows_by(const FewRowsInstance* other, const FewRowsCall& call, const Fe
     part.x_rows = std::min(at_once, call.x_rows - first);
     Prepared prepared = prepare(part, device, other);
     FewRowsParameters& p = prepared.parameters;
-    p.out = call.out + int64_t{first} * p.outputs;
+    p.out = static_cast<uint8_t*>(call.out) + int64_t{first} * p.outputs * size_of(call.out_dtype);
     p.node_rows = out_rows(call);
     if (p.slices > 1) {
       if (workspace.bytes < kArrivalBytes + leaf_sum_bytes(p))

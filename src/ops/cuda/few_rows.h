@@ -32,7 +32,8 @@ struct FewRowsCall {
   // Without: out [nodes, x_rows, N]. Rows apart: out [nodes, rows, N]; those left out are not
   // written. A mixture: out [groups, nodes, tokens, N].
   ExpertRows experts = {};
-  float* out;
+  void* out;
+  DType out_dtype = DType::kF32;  // floating; sums are rounded to it
 };
 
 struct FewRowsDevice {

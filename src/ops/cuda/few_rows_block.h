@@ -125,8 +125,20 @@ struct SumTarget {
 __device__ __forceinline__ void store_result(const FewRowsParameters& p, const SumTarget& target,
                                              int node, float value) {
   if (target.out_row < 0 || target.output >= p.outputs) return;
-  p.out[(int64_t{target.group * p.steps.nodes + node} * p.node_rows + target.out_row) * p.outputs +
-        target.output] = value;
+  const int64_t at =
+      (int64_t{target.group * p.steps.nodes + node} * p.node_rows + target.out_row) * p.outputs +
+      target.output;
+  switch (p.out_type) {
+    case OutType::kF32:
+      static_cast<float*>(p.out)[at] = value;
+      return;
+    case OutType::kBF16:
+      static_cast<__nv_bfloat16*>(p.out)[at] = __float2bfloat16_rn(value);
+      return;
+    case OutType::kF16:
+      static_cast<__half*>(p.out)[at] = __float2half_rn(value);
+      return;
+  }
 }
 
 // Leaves' sums, `stride` apart in memory of the thread's own, to the results.

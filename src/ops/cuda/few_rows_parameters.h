@@ -47,6 +47,9 @@ struct ExpertRows {
 // What ExpertVisits takes of shared memory.
 inline constexpr int kExpertVisitsBytes = 5120;
 
+// What sums are rounded to.
+enum class OutType : int { kF32, kBF16, kF16 };
+
 struct FewRowsParameters {
   const uint8_t* codes;
   const uint8_t* scales;
@@ -64,7 +67,8 @@ struct FewRowsParameters {
   int x_rows;
   int x_halves;  // x is float16, as two bfloat16 each: their sum. 1 or 2
   int x_whole;   // leaves stand in shared memory as in x, 16 bytes at a time
-  float* out;    // [groups][nodes][out_rows][outputs]
+  void* out;     // [groups][nodes][out_rows][outputs]
+  OutType out_type;
   int out_rows;
   int node_rows;  // out's: more than out_rows where a call is made part by part
   int outputs;

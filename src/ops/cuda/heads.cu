@@ -1,9 +1,10 @@
 #include <algorithm>
 
-#include "ops/cuda/encode.h"
 #include "ops/cuda/codes.h"
+#include "ops/cuda/encode.h"
 #include "ops/cuda/heads.h"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/ptx.h"
 
 namespace strake::cuda {
 namespace {
@@ -47,6 +48,7 @@ __device__ void turn_head(const In* from, T* to, const HeadJob& job, int64_t pos
 
 template <class In, class T>
 __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
+  begin_after_predecessor();
   int64_t head = blockIdx.x;
   int which = 0;
   while (head >= jobs.jobs[which].from.heads) head -= jobs.jobs[which++].from.heads;
@@ -70,6 +72,7 @@ __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
 
 template <class T>
 __global__ void store_coded_kernel(CodedStore store, TokenRows rows) {
+  begin_after_predecessor();
   const int64_t groups = store.from.width / store.format.group_size;
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= rows.count() * store.from.heads * groups) return;
@@ -96,7 +99,8 @@ void place_heads(const HeadJobs& jobs, const TokenRows& rows, DType from, DType 
       {static_cast<unsigned>(heads), static_cast<unsigned>(std::min(rows.count(), kMostRows))},
       kThreads,
       0,
-      stream};
+      stream,
+      Order::kOverlapping};
   visit_floating(dtype, [&]<class T>(T) {
     if (from == dtype) return launch(at, place_heads_kernel<T, T>, jobs, rows);
     if (from != DType::kF32)
@@ -111,7 +115,7 @@ void store_coded(const CodedStore& store, const TokenRows& rows, cudaStream_t st
   if (items == 0) return;
   visit_floating(store.dtype, [&]<class T>(T) {
     launch({"store_coded", static_cast<unsigned>((items + kThreads - 1) / kThreads), kThreads, 0,
-            stream},
+            stream, Order::kOverlapping},
            store_coded_kernel<T>, store, rows);
   });
 }

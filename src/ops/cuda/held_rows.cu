@@ -1,5 +1,6 @@
 #include "ops/cuda/held_rows.h"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/ptx.h"
 
 namespace strake::cuda {
 namespace {
@@ -14,6 +15,7 @@ __device__ int find(const HeldTable& table, int64_t id) {
 }
 
 __global__ void own_rows_kernel(OwnRows p) {
+  begin_after_predecessor();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= p.count) return;
   const int64_t id = p.ids[i];
@@ -29,6 +31,7 @@ __global__ void own_rows_kernel(OwnRows p) {
 
 // A block a row.
 __global__ void pick_rows_kernel(PickedRows p) {
+  begin_after_predecessor();
   const int64_t row = blockIdx.x;
   const int found = find(p.table, p.ids[row]);
   const int64_t part = found < 0 ? 0 : p.table.held[found].part;
@@ -38,6 +41,7 @@ __global__ void pick_rows_kernel(PickedRows p) {
 
 // A block a row.
 __global__ void spread_weights_kernel(SpreadWeights p) {
+  begin_after_predecessor();
   const int64_t row = blockIdx.x;
   for (int64_t expert = threadIdx.x; expert < p.all; expert += kThreads) {
     float weight = 0;
@@ -52,19 +56,20 @@ __global__ void spread_weights_kernel(SpreadWeights p) {
 void own_rows(const OwnRows& rows, cudaStream_t stream) {
   if (rows.count == 0) return;
   launch({"own rows", static_cast<unsigned>((rows.count + kThreads - 1) / kThreads), kThreads, 0,
-          stream},
+          stream, Order::kOverlapping},
          own_rows_kernel, rows);
 }
 
 void pick_rows(const PickedRows& rows, cudaStream_t stream) {
   if (rows.count == 0 || rows.width == 0) return;
-  launch({"pick rows", static_cast<unsigned>(rows.count), kThreads, 0, stream}, pick_rows_kernel,
-         rows);
+  launch({"pick rows", static_cast<unsigned>(rows.count), kThreads, 0, stream, Order::kOverlapping},
+         pick_rows_kernel, rows);
 }
 
 void spread_weights(const SpreadWeights& spread, cudaStream_t stream) {
   if (spread.rows == 0) return;
-  launch({"spread weights", static_cast<unsigned>(spread.rows), kThreads, 0, stream},
+  launch({"spread weights", static_cast<unsigned>(spread.rows), kThreads, 0, stream,
+          Order::kOverlapping},
          spread_weights_kernel, spread);
 }
 

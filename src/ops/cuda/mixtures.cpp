@@ -72,7 +72,7 @@ Tensor CudaBackend::mix_few(const Tensor& x, const GpuWeight& w, const ExpertRow
   experts.groups = static_cast<int>(group_count);
   experts.group_cuts[1] = experts.matrices;
   if (!by_input) std::copy_n(groups.cuts, groups.count + 1, experts.group_cuts);
-  few_rows(call, few_rows_, workspace(call), Order::kAfter, kStream);
+  run(call);
   if (by_input) return result;
   // Groups combine along the tree of the experts.
   return combine_leaves(result, sums);

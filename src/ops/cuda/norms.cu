@@ -43,9 +43,44 @@ __device__ void add_pieces(const NormRows& x, int64_t row) {
   }
 }
 
+// Columns of a row that each thread holds at once, all asked for before the first is there.
+constexpr int kHeld = 8;
+
+template <class Out>
+__device__ void rms_norm_held(const NormRows& x, const NormWeight& norm, Out* out, float* room) {
+  const int64_t row = blockIdx.x;
+  float weights[kHeld], values[kHeld];
+  // Weights do not come from the kernel before.
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    const int64_t i = threadIdx.x + j * blockDim.x;
+    weights[j] = i < x.width ? load_floating(norm.weight, norm.dtype, i) : 0.0f;
+  }
+  wait_for_predecessor();
+  add_pieces(x, row);
+  float squares = 0;
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    const int64_t i = threadIdx.x + j * blockDim.x;
+    values[j] = i < x.width ? x.rows[row * x.width + i] : 0.0f;
+  }
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) squares += values[j] * values[j];
+  const float mean = block_sum(squares, room) / static_cast<float>(x.width);
+  const float factor = 1.0f / sqrtf(mean + norm.eps);
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    const int64_t i = threadIdx.x + j * blockDim.x;
+    if (i < x.width) out[row * x.width + i] = from_float<Out>(values[j] * factor * weights[j]);
+  }
+}
+
 template <class Out>
 __global__ void rms_norm_kernel(NormRows x, NormWeight norm, Out* out) {
   __shared__ float room[kWarp + 1];
+  let_successor_start();
+  if (x.width <= int64_t{kHeld} * blockDim.x) return rms_norm_held(x, norm, out, room);
+  wait_for_predecessor();
   const int64_t row = blockIdx.x;
   add_pieces(x, row);
   float squares = 0;
@@ -63,6 +98,7 @@ __global__ void layer_norm_kernel(NormRows x, NormWeight norm, Out* out) {
   __shared__ float room[kWarp + 1];
   const int64_t row = blockIdx.x;
   const auto width = static_cast<float>(x.width);
+  begin_after_predecessor();
   add_pieces(x, row);
   float sum = 0;
   for_columns(x, row, [&](int64_t, float v) { sum += v; });
@@ -83,6 +119,7 @@ __global__ void layer_norm_kernel(NormRows x, NormWeight norm, Out* out) {
 
 __global__ void sum_squares_kernel(NormRows x, float* out) {
   __shared__ float room[kWarp + 1];
+  begin_after_predecessor();
   float squares = 0;
   for_columns(x, blockIdx.x, [&](int64_t, float v) { squares += v * v; });
   squares = block_sum(squares, room);
@@ -91,6 +128,7 @@ __global__ void sum_squares_kernel(NormRows x, float* out) {
 
 template <class Out>
 __global__ void rms_norm_part_kernel(NormRows x, SquareSums squares, NormWeight norm, Out* out) {
+  begin_after_predecessor();
   const int64_t row = blockIdx.x;
   float sum = 0;
   for (int64_t i = 0; i < squares.parts; ++i) sum += squares.sums[row * squares.parts + i];
@@ -103,6 +141,7 @@ __global__ void rms_norm_part_kernel(NormRows x, SquareSums squares, NormWeight 
 
 __global__ void finish_sums_kernel(const float* pieces, SumSteps steps, int64_t elements,
                                    float* out) {
+  begin_after_predecessor();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i < elements)
     out[i] = combine(steps, pieces + i, elements, stack_of_thread(), static_cast<int>(blockDim.x));
@@ -111,8 +150,12 @@ __global__ void finish_sums_kernel(const float* pieces, SumSteps steps, int64_t 
 // A block a row.
 Launch rows_of(const char* what, const NormRows& x, cudaStream_t stream) {
   const int threads = threads_for(x.width);
-  return {what, static_cast<unsigned>(x.count), static_cast<unsigned>(threads),
-          stack_bytes(x.steps, threads), stream};
+  return {what,
+          static_cast<unsigned>(x.count),
+          static_cast<unsigned>(threads),
+          stack_bytes(x.steps, threads),
+          stream,
+          Order::kOverlapping};
 }
 
 bool is_empty(const NormRows& x) { return x.count == 0 || x.width == 0; }
@@ -155,7 +198,7 @@ void finish_sums(const float* pieces, const SumSteps& steps, int64_t elements, f
   if (elements == 0) return;
   constexpr int kThreads = 256;
   launch({"finish_sums", static_cast<unsigned>((elements + kThreads - 1) / kThreads), kThreads,
-          stack_bytes(steps, kThreads), stream},
+          stack_bytes(steps, kThreads), stream, Order::kOverlapping},
          finish_sums_kernel, pieces, steps, elements, out);
 }
 

@@ -1,6 +1,7 @@
 #include "ops/cuda/codes.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/packed_rows.h"
+#include "ops/cuda/ptx.h"
 
 namespace strake::cuda {
 namespace {
@@ -56,29 +57,37 @@ __device__ float value_of(const PackedWeight& weight, const uint8_t* tile, const
   return 0;
 }
 
-// A block a row.
+// Blocks of a row have kThreads of its columns each.
 __global__ void rows_kernel(PackedWeight weight, const int32_t* ids, float* out) {
+  begin_after_predecessor();
   const PackedShape& shape = weight.shape;
   const int32_t row = ids[blockIdx.x];
   const int32_t inputs = shape.leaves.inputs();
-  for (int32_t k = static_cast<int32_t>(threadIdx.x); k < inputs; k += kThreads) {
-    const int32_t tile = shape.tile_of(k);
-    const auto* const codes = static_cast<const uint8_t*>(weight.codes) +
-                              shape.tile_offset(row / kTileRows, tile);
-    const auto* const scales = static_cast<const uint8_t*>(weight.scales) +
-                               shape.scale_offset(row / kTileRows, tile);
-    out[int64_t{blockIdx.x} * inputs + k] =
-        value_of(weight, codes, scales, row % kTileRows, shape.element_of(k));
-  }
+  const auto k = static_cast<int32_t>(blockIdx.y * kThreads + threadIdx.x);
+  if (k >= inputs) return;
+  const int32_t tile = shape.tile_of(k);
+  const auto* const codes =
+      static_cast<const uint8_t*>(weight.codes) + shape.tile_offset(row / kTileRows, tile);
+  const auto* const scales =
+      static_cast<const uint8_t*>(weight.scales) + shape.scale_offset(row / kTileRows, tile);
+  out[int64_t{blockIdx.x} * inputs + k] =
+      value_of(weight, codes, scales, row % kTileRows, shape.element_of(k));
 }
 
 }  // namespace
 
 void packed_rows(const PackedWeight& weight, const int32_t* ids, int64_t count, float* out,
                  cudaStream_t stream) {
-  if (count == 0) return;
-  launch({"rows of a weight", static_cast<unsigned>(count), kThreads, 0, stream}, rows_kernel,
-         weight, ids, out);
+  const int32_t inputs = weight.shape.leaves.inputs();
+  if (count == 0 || inputs == 0) return;
+  const auto blocks = static_cast<unsigned>((inputs + kThreads - 1) / kThreads);
+  launch({"rows of a weight",
+          {static_cast<unsigned>(count), blocks},
+          kThreads,
+          0,
+          stream,
+          Order::kOverlapping},
+         rows_kernel, weight, ids, out);
 }
 
 }  // namespace strake::cuda

@@ -22,7 +22,13 @@ constexpr int64_t kSomeRows = 128;
 }  // namespace
 
 Weight CudaBackend::do_prepare(Weight w, const PartialSums& sums) {
+  next_product_ = Order::kAfter;
   return Weight(std::make_shared<GpuWeight>(w, sums, memory_, kStream));
+}
+
+void CudaBackend::run(const FewRowsCall& call) {
+  few_rows(call, few_rows_, workspace(call), std::exchange(next_product_, Order::kOverlapping),
+           kStream);
 }
 
 FewRowsWorkspace CudaBackend::workspace(const FewRowsCall& call) {
@@ -71,7 +77,7 @@ void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t 
                            .x_rows = static_cast<int>(x.rows),
                            .steps = steps_of(sums),
                            .out = out};
-    return few_rows(call, few_rows_, workspace(call), Order::kAfter, kStream);
+    return run(call);
   }
   const ManyRowsActivations activations{x.data, x.dtype, inputs, x.rows};
   // One running sum is faster where rows are many.
@@ -96,6 +102,27 @@ Tensor CudaBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSum
   multiply({split.bytes().data(), DType::kBF16, parts * rows}, weight, 0, order,
            floats(sums_of_parts));
   merge_parts({floats(sums_of_parts), floats(result), nodes, parts, rows * outputs}, kStream);
+  return result;
+}
+
+Tensor CudaBackend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree,
+                                 DType dtype) {
+  const GpuWeight& weight = as_gpu_weight(w);
+  const int64_t rows = x.shape()[0], outputs = w.shape()[0];
+  if (weight.rows() != nullptr || parts_of(x.dtype()) > 1 || rows > kFewRows || rows == 0 ||
+      outputs == 0)
+    return Backend::do_matmul_to(x, w, tree, dtype);
+  const int root[] = {0};
+  const PartialSums order = weight.is_divided() ? PartialSums{tree, root} : weight.sums();
+  Tensor result = x.beside(dtype, {rows, outputs});
+  run({.weight = weight.packed(0),
+       .x = x.bytes().data(),
+       .x_dtype = x.dtype(),
+       .x_stride = x.shape()[1],
+       .x_rows = static_cast<int>(rows),
+       .steps = steps_of(order),
+       .out = result.mutable_bytes().data(),
+       .out_dtype = dtype});
   return result;
 }
 
@@ -137,7 +164,7 @@ std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& 
                          .experts = rows,
                          .out = floats(result)};
   if (!few_rows_can(call, few_rows_)) return std::nullopt;
-  few_rows(call, few_rows_, workspace(call), Order::kAfter, kStream);
+  run(call);
   return result;
 }
 

@@ -78,6 +78,13 @@ __device__ inline void let_successor_start() {
 #endif
 }
 
+// First in a kernel that is launched kOverlapping and has nothing to prepare: its blocks are there
+// when the kernel before it ends.
+__device__ inline void begin_after_predecessor() {
+  let_successor_start();
+  wait_for_predecessor();
+}
+
 __device__ inline unsigned char* dynamic_shared() {
   extern __shared__ __align__(128) unsigned char strake_shared_memory[];
   return strake_shared_memory;

@@ -88,6 +88,7 @@ __device__ void leave_best_groups(const Row& row, const float* choice, uint32_t*
 // A warp a row.
 __global__ void route_kernel(const RouteRule rule, const float* all_logits, const float* correction,
                              RouteOut out) {
+  begin_after_predecessor();
   const int lane = threadIdx.x;
   float* const scores = reinterpret_cast<float*>(dynamic_shared());
   float* const choice = scores + rule.experts;
@@ -150,8 +151,8 @@ void route(const RouteRule& rule, const float* logits, const float* correction, 
            const RouteOut& out, cudaStream_t stream) {
   if (rows == 0) return;
   const size_t shared = static_cast<size_t>(3 * rule.experts + rule.groups) * sizeof(float);
-  launch({"route", static_cast<unsigned>(rows), kWarp, shared, stream}, route_kernel, rule, logits,
-         correction, out);
+  launch({"route", static_cast<unsigned>(rows), kWarp, shared, stream, Order::kOverlapping},
+         route_kernel, rule, logits, correction, out);
 }
 
 }  // namespace strake::cuda

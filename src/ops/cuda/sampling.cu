@@ -2,6 +2,7 @@
 
 #include "ops/cuda/launch.h"
 #include "ops/cuda/order.h"
+#include "ops/cuda/ptx.h"
 #include "ops/cuda/reduce.h"
 
 namespace strake::cuda {
@@ -25,6 +26,7 @@ __device__ int32_t token_of(Count candidate) {
 
 __global__ void argmax_parts_kernel(LogitRows rows, Count* parts) {
   __shared__ Count room[kWarp + 1];
+  begin_after_predecessor();
   const float* const logits = rows.logits + int64_t{blockIdx.y} * rows.vocabulary;
   Count best = 0;
   for (int64_t i = int64_t{blockIdx.x} * kArgmaxThreads + threadIdx.x; i < rows.vocabulary;
@@ -37,6 +39,7 @@ __global__ void argmax_parts_kernel(LogitRows rows, Count* parts) {
 }
 
 __global__ void argmax_kernel(const Count* parts, int32_t* tokens) {
+  begin_after_predecessor();
   const Count best = warp_max(parts[int64_t{blockIdx.x} * kArgmaxParts + threadIdx.x]);
   if (threadIdx.x == 0) tokens[blockIdx.x] = token_of(best);
 }
@@ -266,9 +269,9 @@ void argmax(const LogitRows& logits, void* workspace, int32_t* tokens, cudaStrea
   if (logits.rows == 0) return;
   auto* const parts = static_cast<Count*>(workspace);
   const auto rows = static_cast<unsigned>(logits.rows);
-  launch({"argmax", {kArgmaxParts, rows}, kArgmaxThreads, 0, stream}, argmax_parts_kernel, logits,
-         parts);
-  launch({"argmax", rows, kWarp, 0, stream}, argmax_kernel, parts, tokens);
+  launch({"argmax", {kArgmaxParts, rows}, kArgmaxThreads, 0, stream, Order::kOverlapping},
+         argmax_parts_kernel, logits, parts);
+  launch({"argmax", rows, kWarp, 0, stream, Order::kOverlapping}, argmax_kernel, parts, tokens);
 }
 
 void sample(const LogitRows& logits, const SamplingRule* rules, const float* uniforms,

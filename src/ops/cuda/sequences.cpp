@@ -55,15 +55,20 @@ CachedSequence CudaBackend::cached_sequence(const CacheRows& keys, const CacheRo
   return {rows_of(keys), rows_of(values), keys.shape()[1]};
 }
 
+Rope CudaBackend::rope_of(const RopeTable& table) {
+  return {constants_.find(table.frequencies.data<float>()), table.dims / 2, turned(table.pairs),
+          table.magnitude};
+}
+
 void CudaBackend::do_rope(Tensor& x, const RopeTable& table, const Position& first_position) {
   if (x.elements() == 0) return;
   HeadJobs jobs;
   jobs.count = 1;
   HeadJob& job = jobs.jobs[0];
   job.from = job.to = heads_of(x);
-  job.rope = {constants_.find(table.frequencies.data<float>()), table.dims / 2, turned(table.pairs),
-              table.magnitude};
-  place_heads(jobs, {address_of(first_position), x.shape()[0], 1}, x.dtype(), x.dtype(), kStream);
+  job.rope = rope_of(table);
+  cuda::place_heads(jobs, {address_of(first_position), x.shape()[0], 1}, x.dtype(), x.dtype(),
+                    kStream);
 }
 
 void CudaBackend::do_cache_store(CacheRows& cache, const Tensor& x,
@@ -82,7 +87,28 @@ void CudaBackend::do_cache_store(CacheRows& cache, const Tensor& x,
   job.from = heads_of(x);
   job.target = HeadsTo::kKeys;
   job.cache_width = x.shape()[2];
-  place_heads(jobs, rows, x.dtype(), x.dtype(), kStream);
+  cuda::place_heads(jobs, rows, x.dtype(), x.dtype(), kStream);
+}
+
+void CudaBackend::do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                                 const Position& first_position) {
+  if (format_of(keys) || format_of(values) || q.elements() == 0 || heads.k.elements() == 0 ||
+      heads.v.elements() == 0)
+    return Backend::do_place_heads(q, heads, keys, values, first_position);
+  HeadJobs jobs;
+  jobs.caches = constants_.find_value(cached_sequence(keys, values));
+  const auto add = [&](const Tensor& from, HeadsTo target) -> HeadJob& {
+    HeadJob& job = jobs.jobs[jobs.count++];
+    job.from = job.to = heads_of(from);
+    job.target = target;
+    job.cache_width = from.shape()[2];
+    return job;
+  };
+  add(heads.v, HeadsTo::kValues);
+  HeadJob& keys_job = add(heads.k, HeadsTo::kKeys);
+  if (heads.rope != nullptr) keys_job.rope = add(q, HeadsTo::kRows).rope = rope_of(*heads.rope);
+  const TokenRows rows{address_of(first_position), q.shape()[0], 1};
+  cuda::place_heads(jobs, rows, q.dtype(), q.dtype(), kStream);
 }
 
 Tensor CudaBackend::do_attention(const Tensor& q, const AttentionRows& cached,

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/ptx.h"
 #include "ops/cuda/reduce.h"
 
 namespace strake::cuda {
@@ -12,6 +13,7 @@ constexpr int kBlocks = 64;
 
 __global__ void hash_kernel(const float* logits, int64_t vocabulary, TokenState* state) {
   __shared__ unsigned long long room[kWarp + 1];
+  begin_after_predecessor();
   unsigned long long sum = 0;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < vocabulary;
        i += int64_t{kBlocks} * kThreads)
@@ -21,6 +23,7 @@ __global__ void hash_kernel(const float* logits, int64_t vocabulary, TokenState*
 }
 
 __global__ void advance_kernel(TokenState* state, const int32_t* invalid) {
+  begin_after_predecessor();
   state->chosen = {state->found, *invalid, chain_hash(state->chosen.logits_hash, state->row_hash)};
   state->row_hash = 0;
   state->token = state->found < 0 ? 0 : state->found;
@@ -30,12 +33,12 @@ __global__ void advance_kernel(TokenState* state, const int32_t* invalid) {
 }  // namespace
 
 void hash_logits(const LogitRows& logits, TokenState* state, cudaStream_t stream) {
-  launch({"hash logits", kBlocks, kThreads, 0, stream}, hash_kernel, logits.logits,
-         logits.vocabulary, state);
+  launch({"hash logits", kBlocks, kThreads, 0, stream, Order::kOverlapping}, hash_kernel,
+         logits.logits, logits.vocabulary, state);
 }
 
 void advance(TokenState* state, const int32_t* invalid, cudaStream_t stream) {
-  launch({"advance", 1, 1, 0, stream}, advance_kernel, state, invalid);
+  launch({"advance", 1, 1, 0, stream, Order::kOverlapping}, advance_kernel, state, invalid);
 }
 
 }  // namespace strake::cuda
