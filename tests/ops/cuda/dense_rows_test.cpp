@@ -35,7 +35,7 @@ TEST(DenseRows, MultipliesEveryPairOfTypes) {
                     x_bytes.data(), x_dtype, k, static_cast<int>(m), out.data<float>()},
                    nullptr);
         check(cudaDeviceSynchronize(), "dense rows");
-        const auto found = out.read<float>();
+        const auto found = out.get<float>();
         const std::vector<float> a = x.values(), b = weight.values();
         for (int64_t row = 0; row < m; ++row)
           for (int64_t i = 0; i < n; ++i) {

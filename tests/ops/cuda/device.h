@@ -1,91 +1,33 @@
-// Arrays in device memory, and random numbers that differ from run to run.
+// Floating elements in device memory, and random numbers that differ from run to run.
 #pragma once
 
-#include <cuda_runtime.h>
-
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <span>
-#include <utility>
 #include <vector>
 
-#include "ops/cuda/launch.h"
+#include "ops/cuda/device_memory.h"
 #include "strake/base/half.h"
 #include "strake/tensor/dtype.h"
 
 namespace strake::cuda {
 
-// Bytes in device memory; all ones before anything is written: NaN in every floating type, and
-// indices of -1.
-class DeviceBytes {
- public:
-  explicit DeviceBytes(size_t bytes) : bytes_(bytes) {
-    check(cudaMalloc(&data_, bytes_ + kGuard), "cudaMalloc");
-    check(cudaMemset(data_, 0xff, bytes_ + kGuard), "cudaMemset");
-  }
-  DeviceBytes(DeviceBytes&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
-  ~DeviceBytes() { cudaFree(data_); }
-
-  void* data() const { return data_; }
-  size_t size() const { return bytes_; }
-  // Whether what follows the bytes is as it was.
-  bool is_guard_whole() const {
-    std::vector<uint8_t> guard(kGuard);
-    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    check(cudaMemcpy(guard.data(), static_cast<uint8_t*>(data_) + bytes_, kGuard,
-                     cudaMemcpyDeviceToHost),
-          "cudaMemcpy");
-    for (const uint8_t byte : guard)
-      if (byte != 0xff) return false;
-    return true;
-  }
-
- private:
-  static constexpr size_t kGuard = 256;
-  void* data_ = nullptr;
-  size_t bytes_;
-};
-
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(size_t count) : bytes_(count * sizeof(T)) {}
-  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) { set(values); }
-
-  T* data() const { return static_cast<T*>(bytes_.data()); }
-  size_t size() const { return bytes_.size() / sizeof(T); }
-  bool is_guard_whole() const { return bytes_.is_guard_whole(); }
-  void set(const std::vector<T>& values) {
-    check(cudaMemcpy(data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice),
-          "cudaMemcpy");
-  }
-  std::vector<T> get() const {
-    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    std::vector<T> values(size());
-    check(cudaMemcpy(values.data(), data(), bytes_.size(), cudaMemcpyDeviceToHost), "cudaMemcpy");
-    return values;
-  }
-
- private:
-  DeviceBytes bytes_;
-};
-
 // Floating elements of a dtype that is known at run time.
 class DeviceFloats {
  public:
   DeviceFloats(DType dtype, size_t count)
-      : dtype_(dtype), count_(count), bytes_(count * static_cast<size_t>(size_of(dtype))) {}
+      : dtype_(dtype), count_(count), bytes_(static_cast<int64_t>(count) * size_of(dtype)) {}
   DeviceFloats(DType dtype, const std::vector<float>& values) : DeviceFloats(dtype, values.size()) {
     std::vector<uint16_t> halves;
     for (const float value : values)
       halves.push_back(dtype == DType::kF16 ? to_f16(value).bits : to_bf16(value).bits);
     if (dtype == DType::kF32)
-      copy(values);
+      bytes_.set(std::span(values));
     else
-      copy(halves);
+      bytes_.set(std::span<const uint16_t>(halves));
   }
 
   void* data() const { return bytes_.data(); }
@@ -93,9 +35,7 @@ class DeviceFloats {
   size_t size() const { return count_; }
   bool is_guard_whole() const { return bytes_.is_guard_whole(); }
   std::vector<float> get() const {
-    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    std::vector<uint8_t> raw(bytes_.size());
-    check(cudaMemcpy(raw.data(), data(), raw.size(), cudaMemcpyDeviceToHost), "cudaMemcpy");
+    const auto raw = bytes_.get<uint8_t>();
     std::vector<float> values(count_);
     for (size_t i = 0; i < count_; ++i) {
       if (dtype_ == DType::kF32) values[i] = reinterpret_cast<const float*>(raw.data())[i];
@@ -107,11 +47,6 @@ class DeviceFloats {
   }
 
  private:
-  template <class T>
-  void copy(const std::vector<T>& values) {
-    check(cudaMemcpy(data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice),
-          "cudaMemcpy");
-  }
   DType dtype_;
   size_t count_;
   DeviceBytes bytes_;

@@ -73,7 +73,7 @@ std::vector<float> run(FewRowsCall call, int64_t count, bool all_written = true)
   for (int turn = 0; turn < 2; ++turn)  // the second finds the workspace as the first left it
     few_rows(call, device, {memory.data(), memory.size()}, Order::kAfter, nullptr);
   check(cudaDeviceSynchronize(), "few rows");
-  std::vector<float> found = out.read<float>();
+  std::vector<float> found = out.get<float>();
   for (int64_t i = count; i < count + kCanary; ++i)
     EXPECT_EQ(std::bit_cast<uint32_t>(found[static_cast<size_t>(i)]), kPoison);
   found.resize(static_cast<size_t>(count));

@@ -43,7 +43,7 @@ std::vector<int64_t> eight_leaves(int group) {
 
 struct Activations {
   std::vector<float> values;  // what the bits are
-  DeviceBuffer<uint16_t> device;
+  DeviceArray<uint16_t> device;
   DType type;
   int64_t columns;
   int64_t stride;
@@ -73,26 +73,26 @@ Activations random_activations(DType type, int64_t tokens, int64_t columns, std:
       values.push_back(half_value(type, of));
     }
   }
-  return {std::move(values), DeviceBuffer<uint16_t>(bits), type, columns, stride, placement.first};
+  return {std::move(values), DeviceArray<uint16_t>(bits), type, columns, stride, placement.first};
 }
 
 std::vector<double> reference(const Activations& x, const HostMatrix& w, int64_t tokens) {
-  const DeviceBuffer<float> from_x(x.values), from_w(w.values());
-  const DeviceBuffer<double> out(static_cast<size_t>(tokens * w.rows));
+  const DeviceArray<float> from_x(x.values), from_w(w.values());
+  const DeviceArray<double> out(static_cast<size_t>(tokens * w.rows));
   reference_product({from_x.data(), from_w.data(), out.data(), static_cast<int>(tokens),
                      static_cast<int>(w.rows), static_cast<int>(w.columns)},
                     nullptr);
-  return out.read();
+  return out.get();
 }
 
 // The result of `run` on poisoned memory of so many floats.
 template <class Run>
 std::vector<float> result(int64_t count, Run&& run) {
-  const DeviceBuffer<float> out(static_cast<size_t>(count) + kGuard);
-  out.fill_bytes(kPoison);
+  const DeviceArray<float> out(static_cast<size_t>(count) + kGuard);
+  out.fill(kPoison);
   run(out.data());
   check(cudaDeviceSynchronize(), "product");
-  std::vector<float> found = out.read();
+  std::vector<float> found = out.get();
   for (size_t i = static_cast<size_t>(count); i < found.size(); ++i)
     EXPECT_EQ(std::bit_cast<uint32_t>(found[i]), 0xffffffffu) << "written beyond the result";
   found.resize(static_cast<size_t>(count));
@@ -333,7 +333,7 @@ TEST(ManyRows, DecodeEveryCodeAndScale) {
     const PackedWeight w = matrix.weight();
     std::vector<uint16_t> unit(static_cast<size_t>(columns * columns), 0);
     for (int64_t i = 0; i < columns; ++i) unit[static_cast<size_t>(i * columns + i)] = 0x3f80;
-    const DeviceBuffer<uint16_t> x(unit);
+    const DeviceArray<uint16_t> x(unit);
     const ManyRowsActivations rows{x.data(), DType::kBF16, columns, columns};
     const auto values = host.values();
     for (const bool wgmma : {true, false}) {

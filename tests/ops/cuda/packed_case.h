@@ -3,11 +3,12 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <random>
 #include <vector>
 
-#include "device_array.h"
+#include "ops/cuda/device_memory.h"
 #include "ops/cuda/few_rows.h"
 #include "ops/cuda/pack.h"
 #include "quant/format_list.h"

@@ -126,9 +126,9 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& from, const Leaves& leaves)
       tensor_scale_(from.tensor_scale),
       codes_(static_cast<size_t>(shape_.code_bytes())),
       scales_(static_cast<size_t>(shape_.scale_bytes())) {
-  codes_.fill_bytes(0xa5);
-  scales_.fill_bytes(0xa5);
-  const DeviceBuffer<uint8_t> codes(from.codes), scales(from.scales), biases(from.biases);
+  codes_.fill(0xa5);
+  scales_.fill(0xa5);
+  const DeviceArray<uint8_t> codes(from.codes), scales(from.scales), biases(from.biases);
   pack(shape_, {codes.data(), scales.data(), biases.data(), from.rows, from.rows},
        {codes_.data(), scales_.data()}, nullptr);
   check(cudaDeviceSynchronize(), "pack");

@@ -10,7 +10,7 @@
 #include "ops/cuda/many_rows.h"
 #include "ops/cuda/pack.h"
 #include "quant/decode.h"
-#include "tests/ops/cuda/device_buffer.h"
+#include "tests/ops/cuda/device_memory.h"
 
 namespace strake::cuda {
 
@@ -65,7 +65,7 @@ class DeviceMatrix {
   PackedShape shape_;
   DType type_;
   float tensor_scale_;
-  DeviceBuffer<uint8_t> codes_, scales_;
+  DeviceArray<uint8_t> codes_, scales_;
 };
 
 }  // namespace strake::cuda
