@@ -1,319 +1,198 @@
-// Time of products with many rows beside cuBLAS's on bfloat16 weights.
-//
-//   many_rows [--tilings] [FILE]    FILE gets every measurement; --tilings tries those worth it
-//
-// Cold weights: copies that together have 400 MB take turns. Launches are replayed in CUDA graphs,
-// times are medians of replays.
+// Products with many rows, beside cuBLAS's of the same weight in bfloat16.
 #include "ops/cuda/many_rows.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <map>
-#include <random>
-#include <string>
 #include <vector>
 
-#include "bench/cuda/cublas.h"
-#include "ops/cuda/launch.h"
+#include "cuda/bench.h"
+#include "cuda/cublas.h"
+#include "ops/cuda/gpu_weight.h"
+#include "weights.h"
 
-namespace strake::cuda {
+namespace strake {
 namespace {
 
-constexpr int64_t kColdBytes = int64_t{400} << 20;
-constexpr int64_t kPoolBytes = int64_t{960} << 20;
-constexpr double kBatchSeconds = 3e-3;
-constexpr int kReplays = 3;
-constexpr int kMostTokens = 2048;
+constexpr int kRoot[] = {0};
 
-struct Shape2 {
-  int outputs;
-  int inputs;
-};
-constexpr Shape2 kShapes[] = {{28672, 8192}, {8192, 28672}, {14336, 4096},
-                              {4096, 14336}, {8192, 8192},  {4096, 4096}};
-constexpr int kTokens[] = {32, 64, 128, 512, 2048};
-
-struct Kind {
-  const char* name;
-  PackedFormat format;
-  DType type;
-};
-constexpr Kind kKinds[] = {
-    {"mxfp8", {Coding::kE4M3, Scaling::kE8M0, 32}, DType::kU8},
-    {"mxfp4", {Coding::kE2M1, Scaling::kE8M0, 32}, DType::kU8},
-    {"nvfp4", {Coding::kE2M1, Scaling::kE4M3, 16}, DType::kU8},
-    {"affine2", {Coding::kUInt2, Scaling::kAffine16, 64}, DType::kBF16},
-    {"affine3", {Coding::kUInt3, Scaling::kAffine16, 64}, DType::kBF16},
-    {"affine4", {Coding::kUInt4, Scaling::kAffine16, 64}, DType::kBF16},
-    {"affine5", {Coding::kUInt5, Scaling::kAffine16, 64}, DType::kBF16},
-    {"affine6", {Coding::kUInt6, Scaling::kAffine16, 64}, DType::kBF16},
-    {"affine8", {Coding::kUInt8, Scaling::kAffine16, 64}, DType::kBF16},
-};
-
-uint8_t* device_bytes(int64_t bytes) {
-  void* data = nullptr;
-  check(cudaMalloc(&data, static_cast<size_t>(bytes)), "cudaMalloc");
-  return static_cast<uint8_t*>(data);
+double operations(const MatrixSize& size, int64_t rows) {
+  return 2.0 * static_cast<double>(size.outputs) * static_cast<double>(size.inputs) *
+         static_cast<double>(rows);
 }
 
-// Device memory that repeats what `make` gives for each 16 bits.
-template <class Make>
-uint8_t* pool(int64_t bytes, Make&& make) {
-  std::vector<uint16_t> words(size_t{8} << 20);
-  for (uint16_t& word : words) word = make();
-  uint8_t* const data = device_bytes(bytes);
-  const auto chunk = static_cast<int64_t>(words.size()) * 2;
-  for (int64_t at = 0; at < bytes; at += chunk)
-    check(cudaMemcpy(data + at, words.data(), static_cast<size_t>(std::min(chunk, bytes - at)),
-                     cudaMemcpyHostToDevice),
-          "fill");
-  return data;
+std::string label_of(const std::string& name, const MatrixSize& size) {
+  return fmt::format("many rows  {:<12} {:>5} x {:<5}", name, size.outputs, size.inputs);
 }
 
-struct Memory {
-  uint8_t* codes;
-  uint8_t* dense;  // bfloat16 weights
-  uint8_t* affine;
-  uint8_t* powers;
-  uint8_t* e4m3;
-  uint8_t* x;
-  uint8_t* out;
+// Seconds by number of rows.
+using Times = std::map<int64_t, double>;
 
-  explicit Memory(std::mt19937& rng) {
-    const auto bf16 = [&] {
-      return static_cast<uint16_t>((rng() & 0x8000) | (0x3c00 + rng() % 0x200));
-    };
-    codes = pool(kPoolBytes, [&] { return static_cast<uint16_t>(rng()); });
-    dense = pool(kPoolBytes, bf16);
-    affine = pool(int64_t{128} << 20, bf16);
-    powers = pool(int64_t{64} << 20, [&] {
-      return static_cast<uint16_t>((118 + rng() % 5) | (118 + rng() % 5) << 8);
+Times cublas_times(const CudaBench& bench, const cuda::Cublas& cublas, const MatrixSize& size) {
+  const auto backend = make_gpu();
+  const RandomWeights random(backend->place());
+  std::vector<Tensor> weights;
+  for (int i = cold_sets(size.outputs * size.inputs * 2); i > 0; --i)
+    weights.push_back(random.bf16({size.outputs, size.inputs}));
+  Times times;
+  Figures figures;
+  for (const int64_t rows : many_rows(bench.options)) {
+    const Tensor x = random.bf16({rows, size.inputs});
+    Tensor out = x.beside(DType::kBF16, {rows, size.outputs});
+    times[rows] = graph_seconds(*backend, static_cast<int>(weights.size()), [&](int i) {
+      cublas.multiply({weights[static_cast<size_t>(i)].bytes().data(), x.bytes().data(),
+                       out.mutable_bytes().data(), size.outputs, rows, size.inputs});
     });
-    e4m3 = pool(int64_t{128} << 20, [&] { return static_cast<uint16_t>(rng() & 0x3f3f); });
-    x = pool(int64_t{kMostTokens} * 28672 * 2, bf16);
-    out = device_bytes(int64_t{kMostTokens} * 28672 * 4 * 2);
+    figures.push_back({fmt::format("M={} us", rows), 1e6 * times[rows], 2});
+    figures.push_back({"TFLOP/s", 1e-12 * operations(size, rows) / times[rows], 0});
   }
-  const uint8_t* scales(Scaling scaling) const {
-    if (scaling == Scaling::kE8M0) return powers;
-    return scaling == Scaling::kE4M3 ? e4m3 : affine;
+  bench.table.row(label_of("cuBLAS bf16", size), figures);
+  return times;
+}
+
+Times our_times(const CudaBench& bench, Backend& backend, const ColdWeights& weights,
+                const PartialSums& sums) {
+  const RandomWeights random(backend.place());
+  Times times;
+  for (const int64_t rows : many_rows(bench.options)) {
+    const Tensor x = random.bf16({rows, sums.tree.extent()});
+    times[rows] = graph_seconds(backend, weights.count(),
+                                [&](int i) { backend.matmul(x, weights[i], sums); });
   }
+  return times;
+}
+
+// The least ratios to cuBLAS of a format: along one sum, and of an axis that ranks may divide.
+struct Ratios {
+  std::map<int64_t, double> one, divided;
 };
 
-// Seconds of one launch; launch(i) starts the i-th.
-template <class Launch>
-double seconds(cudaStream_t stream, int64_t weight_bytes, Launch&& launch) {
-  cudaEvent_t begin, end;
-  check(cudaEventCreate(&begin), "event");
-  check(cudaEventCreate(&end), "event");
-  const auto between = [&](auto&& work) {
-    check(cudaEventRecord(begin, stream), "event");
-    work();
-    check(cudaEventRecord(end, stream), "event");
-    check(cudaEventSynchronize(end), "run");
-    float ms = 0;
-    check(cudaEventElapsedTime(&ms, begin, end), "event");
-    return static_cast<double>(ms) * 1e-3;
+void keep_least(std::map<int64_t, double>& least, int64_t rows, double ratio) {
+  const auto [found, is_new] = least.try_emplace(rows, ratio);
+  if (!is_new) found->second = std::min(found->second, ratio);
+}
+
+Ratios bench_size(const CudaBench& bench, const std::optional<Format>& format,
+                  const MatrixSize& size, const Times& cublas) {
+  const auto backend = make_gpu();
+  const Shape shape{size.outputs, size.inputs};
+  const SumTree whole = SumTree::whole(size.inputs), divided = divided_tree(size.inputs);
+  const auto times = [&](const SumTree& tree) {
+    const PartialSums sums{tree, kRoot};
+    return our_times(bench, *backend, ColdWeights(*backend, format, shape, sums), sums);
   };
-  launch(0);
-  const double once = between([&] { launch(1); });
-  const auto copies = static_cast<int>(std::max<int64_t>(1, kColdBytes / weight_bytes));
-  const int count = std::max({copies, 2, static_cast<int>(kBatchSeconds / once)});
-  cudaGraph_t graph;
-  cudaGraphExec_t runnable;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int i = 0; i < count; ++i) launch(i);
-  check(cudaStreamEndCapture(stream, &graph), "capture");
-  check(cudaGraphInstantiate(&runnable, graph, 0), "graph");
-  std::vector<double> times;
-  for (int i = 0; i <= kReplays; ++i) {
-    const double time = between([&] { check(cudaGraphLaunch(runnable, stream), "graph"); });
-    if (i > 0) times.push_back(time / count);
+  const Times one = times(whole), parts = times(divided);
+  Figures figures;
+  Ratios ratios;
+  for (const auto& [rows, seconds] : one) {
+    figures.push_back({fmt::format("M={} us", rows), 1e6 * seconds, 2});
+    if (cublas.empty()) {
+      figures.push_back({"TFLOP/s", 1e-12 * operations(size, rows) / seconds, 0});
+      continue;
+    }
+    ratios.one[rows] = cublas.at(rows) / seconds;
+    ratios.divided[rows] = cublas.at(rows) / parts.at(rows);
+    figures.push_back({fmt::format("x cuBLAS {}", rows), ratios.one[rows], 2});
+    figures.push_back({"divided", ratios.divided[rows], 2});
   }
-  cudaGraphExecDestroy(runnable);
-  cudaGraphDestroy(graph);
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  bench.table.row(label_of(name_of(format), size), figures);
+  return ratios;
 }
-
-SumTree tree_of(int inputs, int leaves) {
-  std::vector<int64_t> cuts;
-  for (int i = 0; i <= leaves; ++i) cuts.push_back(int64_t{inputs} / leaves * i);
-  return SumTree(cuts);
-}
-
-Leaves leaves_of(int inputs, int count) {
-  Leaves leaves;
-  for (int i = 0; i < count; ++i) leaves.push(inputs / count);
-  return leaves;
-}
-
-class Bench {
- public:
-  explicit Bench(const char* file)
-      : memory_(rng_), cublas_(int64_t{64} << 20), device_(many_rows_device()) {
-    if (file != nullptr) log_.open(file);
-    check(cudaStreamCreate(&stream_), "stream");
-  }
-
-  double cublas(Shape2 shape, int tokens) {
-    const int64_t bytes = int64_t{shape.outputs} * shape.inputs * 2;
-    const int64_t copies = std::max<int64_t>(1, kColdBytes / bytes);
-    return seconds(stream_, bytes, [&](int i) {
-      cublas_.multiply({memory_.dense + i % copies * bytes, memory_.x, memory_.out, shape.outputs,
-                        tokens, shape.inputs},
-                       stream_);
-    });
-  }
-
-  // 0 where the tiling cannot be.
-  double ours(const Kind& kind, Shape2 shape, int tokens, int leaves,
-              const ManyRowsTiling* tiling) {
-    const SumTree tree = tree_of(shape.inputs, leaves);
-    const LeafOrder order = leaves == 1 ? LeafOrder::kChain : LeafOrder::kTree;
-    const PackedShape packed{kind.format, shape.outputs, leaves_of(shape.inputs, leaves)};
-    const int64_t bytes = packed.code_bytes();
-    const int64_t copies = std::max<int64_t>(1, kColdBytes / bytes);
-    const ManyRowsActivations x{memory_.x, DType::kBF16, shape.inputs, tokens};
-    if (tiling != nullptr) {
-      const auto schedule = many_rows_schedule(tree, 0, {}, tiling->pieces, {order, tokens});
-      if (!schedule || !can_have(*tiling, *schedule)) return 0;
-    }
-    return seconds(stream_, bytes, [&](int i) {
-      const PackedWeight w{packed, memory_.codes + i % copies * bytes,
-                           memory_.scales(kind.format.scaling) + i % copies * packed.scale_bytes(),
-                           kind.type, 1.0f};
-      const ManyRowsCall call{w, x, reinterpret_cast<float*>(memory_.out), device_, stream_};
-      const int nodes[] = {0};
-      if (tiling != nullptr)
-        many_rows_wgmma(call, {tree, 0, {}, order}, *tiling);
-      else
-        many_rows(call, {tree, nodes}, order);
-    });
-  }
-
-  void table() {
-    std::map<std::string, std::map<int, double>> least;  // ratio to cuBLAS, of a kind and tokens
-    for (const int tokens : kTokens) {
-      for (const Shape2 shape : kShapes) {
-        const double base = cublas(shape, tokens);
-        line("%5d x %5d M %4d cublas %8.2f us %6.1f TFLOP/s", shape.outputs, shape.inputs, tokens,
-             base * 1e6, flops(shape, tokens) / base * 1e-12);
-        for (const Kind& kind : kKinds) {
-          for (const int leaves : {1, 8}) {
-            const double time = ours(kind, shape, tokens, leaves, nullptr);
-            const ManyRowsSize size{tokens, shape.outputs, device_.multiprocessors};
-            const auto tiling = choose_tiling(size, tree_of(shape.inputs, leaves), 0,
-                                              leaves == 1 ? LeafOrder::kChain : LeafOrder::kTree);
-            line("%5d x %5d M %4d %-8s %d leaves %8.2f us %6.1f TFLOP/s %5.2f of cublas (%d %d %d)",
-                 shape.outputs, shape.inputs, tokens, kind.name, leaves, time * 1e6,
-                 flops(shape, tokens) / time * 1e-12, base / time, tiling->tokens, tiling->share_x,
-                 tiling->pieces);
-            double& of = least[std::string(kind.name) + (leaves == 1 ? " 1" : " 8")]
-                             .try_emplace(tokens, 1e9)
-                             .first->second;
-            of = std::min(of, base / time);
-          }
-        }
-      }
-    }
-    std::printf("\nleast ratio to cuBLAS bf16 over shapes\n%-12s", "kind, leaves");
-    for (const int tokens : kTokens) std::printf(" M=%-6d", tokens);
-    for (const auto& [name, ratios] : least) {
-      std::printf("\n%-12s", name.c_str());
-      for (const auto& [tokens, ratio] : ratios) std::printf(" %-8.2f", ratio);
-    }
-    std::printf("\n");
-  }
-
-  void tilings() {
-    for (const Kind& kind : {kKinds[0], kKinds[8]})
-      for (const Shape2 shape : kShapes)
-        for (const int tokens : kTokens)
-          for (const int leaves : {1, 8}) best_tiling(kind, shape, tokens, leaves);
-  }
-
-  void copy_rate() {
-    const int64_t bytes = int64_t{480} << 20;
-    const double time = seconds(stream_, bytes, [&](int) {
-      check(cudaMemcpyAsync(memory_.codes, memory_.codes + bytes, static_cast<size_t>(bytes),
-                            cudaMemcpyDeviceToDevice, stream_),
-            "copy");
-    });
-    line("copy, read and write: %.2f TB/s", 2e-12 * static_cast<double>(bytes) / time);
-  }
-
- private:
-  static double flops(Shape2 shape, int tokens) {
-    return 2.0 * shape.outputs * shape.inputs * tokens;
-  }
-
-  void best_tiling(const Kind& kind, Shape2 shape, int tokens, int leaves) {
-    std::string text;
-    double best = 1e9;
-    for (const int of_tile : {32, 64, 128, 256}) {
-      if (of_tile > tokens || (of_tile < 128 && of_tile < tokens / 2)) continue;
-      for (const int share_x : {1, 2}) {
-        for (const int pieces : {1, 2, 4, 8}) {
-          if (share_x > 1 && (pieces > 1 || of_tile < 128)) continue;
-          const ManyRowsTiling tiling{of_tile, share_x, pieces};
-          const double time = ours(kind, shape, tokens, leaves, &tiling);
-          if (time == 0) continue;
-          char part[64];
-          std::snprintf(part, sizeof part, "%s %d.%d.%d:%.1f", time < best ? " *" : "", of_tile,
-                        share_x, pieces, time * 1e6);
-          text += part;
-          best = std::min(best, time);
-        }
-      }
-    }
-    line("%5d x %5d M %4d %-8s %d leaves%s", shape.outputs, shape.inputs, tokens, kind.name, leaves,
-         text.c_str());
-  }
-
-  template <class... Values>
-  void line(const char* format, Values... values) {
-    char text[2048];
-    std::snprintf(text, sizeof text, format, values...);
-    if (log_.is_open())
-      log_ << text << std::endl;
-    else
-      std::puts(text);
-  }
-
-  std::mt19937 rng_{std::random_device()()};
-  Memory memory_;
-  Cublas cublas_;
-  ManyRowsDevice device_;
-  cudaStream_t stream_ = nullptr;
-  std::ofstream log_;
-};
 
 }  // namespace
-}  // namespace strake::cuda
 
-int main(int argc, char** argv) {
-  try {
-    bool tilings = false;
-    const char* file = nullptr;
-    for (int i = 1; i < argc; ++i) {
-      if (std::strcmp(argv[i], "--tilings") == 0)
-        tilings = true;
-      else
-        file = argv[i];
+void bench_many_rows(const CudaBench& bench) {
+  if (many_rows(bench.options).empty()) return;
+  const auto cublas = cuda::Cublas::find();
+  if (cublas == nullptr) bench.table.list("many rows  cuBLAS is not here: no ratios", {});
+  const auto formats = parse_formats(bench.options.modes);
+  std::vector<Ratios> least(formats.size());
+  for (const MatrixSize& size : bench.options.shapes) {
+    const Times base = cublas ? cublas_times(bench, *cublas, size) : Times{};
+    for (size_t i = 0; i < formats.size(); ++i) {
+      const Ratios found = bench_size(bench, formats[i], size, base);
+      for (const auto& [rows, ratio] : found.one) keep_least(least[i].one, rows, ratio);
+      for (const auto& [rows, ratio] : found.divided) keep_least(least[i].divided, rows, ratio);
     }
-    strake::cuda::Bench bench(file);
-    bench.copy_rate();
-    if (tilings)
-      bench.tilings();
-    else
-      bench.table();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "many_rows: %s\n", error.what());
-    return 1;
   }
-  return 0;
+  if (cublas == nullptr) return;
+  for (size_t i = 0; i < formats.size(); ++i) {
+    Figures figures;
+    for (const auto& [rows, ratio] : least[i].one) {
+      figures.push_back({fmt::format("x cuBLAS {}", rows), ratio, 2});
+      figures.push_back({fmt::format("divided {}", rows), least[i].divided[rows], 2});
+    }
+    bench.table.row(fmt::format("many rows  {:<12} least of all shapes", name_of(formats[i])),
+                    figures);
+  }
 }
+
+namespace {
+
+std::vector<cuda::ManyRowsTiling> tilings_for(int64_t rows) {
+  std::vector<cuda::ManyRowsTiling> tilings;
+  for (const int tokens : {32, 64, 128, 256}) {
+    if (tokens > rows || (tokens < 128 && tokens < rows / 2)) continue;
+    for (const int share_x : {1, 2})
+      for (const int pieces : {1, 2, 4, 8})
+        if (share_x == 1 || (pieces == 1 && tokens >= 128))
+          tilings.push_back({tokens, share_x, pieces});
+  }
+  return tilings;
+}
+
+std::string name_of(const cuda::ManyRowsTiling& tiling) {
+  return fmt::format("{}.{}.{}", tiling.tokens, tiling.share_x, tiling.pieces);
+}
+
+// All tilings of a product in one order of its sums, the fastest first.
+void bench_tilings(const CudaBench& bench, Backend& backend, const ColdWeights& weights,
+                   int64_t rows, cuda::LeafOrder order) {
+  const PartialSums sums = cuda::as_gpu_weight(weights[0]).sums();
+  const int64_t outputs = weights[0].shape()[0], inputs = weights[0].shape()[1];
+  const int root = sums.nodes[0];
+  const Tensor x = RandomWeights(backend.place()).bf16({rows, inputs});
+  Tensor out = x.beside(DType::kF32, {rows, outputs});
+  const cuda::ManyRowsActivations activations{x.bytes().data(), x.dtype(), inputs, rows};
+  const cuda::ManyRowsDevice device = cuda::many_rows_device();
+  Figures figures;
+  for (const cuda::ManyRowsTiling& tiling : tilings_for(rows)) {
+    const auto schedule =
+        cuda::many_rows_schedule(sums.tree, root, {}, tiling.pieces, {order, rows});
+    if (!schedule || !can_have(tiling, *schedule)) continue;
+    const double seconds = graph_seconds(backend, weights.count(), [&](int i) {
+      const cuda::PackedWeight w = cuda::as_gpu_weight(weights[i]).packed();
+      many_rows_wgmma({w, activations, reinterpret_cast<float*>(out.mutable_bytes().data()), device,
+                       cudaStreamPerThread},
+                      {sums.tree, root, {}, order}, tiling);
+    });
+    figures.push_back({name_of(tiling), 1e6 * seconds, 1});
+  }
+  std::ranges::stable_sort(figures, {}, &Figure::value);
+  const auto chosen =
+      choose_tiling({rows, outputs, device.multiprocessors}, sums.tree, root, order);
+  bench.table.list(fmt::format("{:<12} {:>5} x {:<5} M={:<4} {}, chosen {}; us:",
+                               strake::name_of(weights[0].format()), outputs, inputs, rows,
+                               order == cuda::LeafOrder::kChain ? "chain" : "tree",
+                               chosen ? name_of(*chosen) : "none"),
+                   figures);
+}
+
+}  // namespace
+
+void bench_many_rows_tilings(const CudaBench& bench) {
+  if (!cuda::many_rows_device().has_wgmma)
+    throw Error(ErrorKind::kUnsupported, "--tilings: a GPU of compute capability 9.0 expected");
+  for (const auto& format : parse_formats(bench.options.modes)) {
+    const auto backend = make_gpu();
+    for (const MatrixSize& size : bench.options.shapes) {
+      const ColdWeights weights(*backend, format, {size.outputs, size.inputs});
+      for (const int64_t rows : many_rows(bench.options))
+        for (const auto order : {cuda::LeafOrder::kChain, cuda::LeafOrder::kTree})
+          bench_tilings(bench, *backend, weights, rows, order);
+    }
+  }
+}
+
+}  // namespace strake
