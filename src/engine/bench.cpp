@@ -5,8 +5,8 @@
 #include <span>
 
 #include "base/fail.h"
+#include "comm/gather.h"
 #include "comm/timed_group.h"
-#include "engine/gather.h"
 #include "engine/generation.h"
 #include "engine/probes.h"
 

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "base/fail.h"
-#include "engine/gather.h"
+#include "comm/gather.h"
 #include "strake/ops/backend.h"
 
 namespace strake {

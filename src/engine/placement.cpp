@@ -1,16 +1,14 @@
 #include "engine/placement.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <climits>
-#include <fstream>
 #include <utility>
 
 #include "base/fail.h"
 #include "base/hash.h"
-#include "engine/gather.h"
+#include "comm/gather.h"
+#include "comm/host.h"
 
 namespace strake {
 namespace {
@@ -102,18 +100,6 @@ std::vector<int> numbers_of(std::span<const Cpu> cpus) {
   for (const Cpu& cpu : cpus) numbers.push_back(cpu.number);
   std::ranges::sort(numbers);
   return numbers;
-}
-
-// Tells machines apart. Containers of one machine have the same: its kernel divides its processors
-// among them all.
-uint64_t hash_host() {
-  std::string name;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), name);
-  if (name.empty()) {
-    name.resize(HOST_NAME_MAX);
-    if (::gethostname(name.data(), name.size()) != 0) fail_errno("gethostname");
-  }
-  return hash_values(std::span<const char>(name));
 }
 
 Placement find_place(Group& group, int threads) {

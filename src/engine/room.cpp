@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "comm/gather.h"
 #include "engine/capacity.h"
-#include "engine/gather.h"
 
 namespace strake {
 namespace {
