@@ -7,6 +7,11 @@
 
 namespace strake {
 
+bool Group::gather_sum(std::span<const std::byte> /*mine*/, std::span<std::byte> /*sums*/,
+                       std::span<const int> /*pieces*/, std::span<const Merge> /*merges*/) {
+  return false;
+}
+
 void Group::check_step(uint64_t fingerprint) {
   const Mark mine{++step_, fingerprint};
   marks_.resize(size());

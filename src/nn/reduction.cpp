@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/fail.h"
 #include "base/recycled.h"
 
 namespace strake {
@@ -14,6 +15,20 @@ constexpr int64_t kShortMessage = 256 * 1024;
 
 // Elements [begin(rank), begin(rank + 1)) are the rank's share of `count`.
 int64_t share_begin(int64_t count, int rank, int ranks) { return count * rank / ranks; }
+
+// Which of the pieces, sums of `nodes`, has the sum of node `index` after the merges that this
+// adds.
+int add_merges(const SumTree& tree, int index, std::span<const int> nodes,
+               std::vector<Merge>& merges) {
+  const auto found = std::ranges::find(nodes, index);
+  if (found != nodes.end()) return static_cast<int>(found - nodes.begin());
+  const SumTree::Node& node = tree.node(index);
+  if (node.left < 0) fail(ErrorKind::kInternal, "the ranks' parts of a sum do not cover it");
+  const int into = add_merges(tree, node.left, nodes, merges);
+  const int from = add_merges(tree, node.right, nodes, merges);
+  merges.push_back({into, from});
+  return into;
+}
 
 }  // namespace
 
@@ -26,7 +41,9 @@ Reduction::Reduction(const Dimension& dimension, const Partition& partition)
       nodes.insert(nodes.end(), cover.begin(), cover.end());
     }
     all_nodes_.insert(all_nodes_.end(), nodes.begin(), nodes.end());
+    node_counts_.push_back(static_cast<int>(nodes.size()));
   }
+  add_merges(tree_, 0, all_nodes_, merges_);
 }
 
 Reduction::Reduction(SumTree tree, std::vector<std::vector<int>> nodes)
@@ -55,6 +72,9 @@ Tensor Reduction::finish(Context& context, const Tensor& partial) const {
 Tensor Reduction::finish_everywhere(Context& context, const Tensor& partial) const {
   const int64_t rows = partial.shape()[1];
   const int64_t columns = partial.shape()[2];
+  Tensor sums = partial.beside(DType::kF32, {rows, columns});
+  if (context.group.gather_sum(partial.bytes(), sums.mutable_bytes(), node_counts_, merges_))
+    return sums;
   Recycled<int64_t> counts;
   for (const auto& nodes : nodes_)
     counts.push_back(static_cast<int64_t>(nodes.size() * sizeof(float)) * rows * columns);

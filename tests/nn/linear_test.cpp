@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <numeric>
+
 #include "io/expect_error.h"
 #include "ranks.h"
 #include "strake/nn/rms_norm.h"
@@ -120,6 +123,61 @@ TEST(Linear, LongMessagesGiveTheBitsOfShortOnes) {
         EXPECT_EQ(group.all_to_all_calls, ranks == 1 ? 0 : 1);
       });
   }
+}
+
+// Gathers the pieces of a sum and adds them up, as the interface says.
+class SummingGroup final : public Group {
+ public:
+  explicit SummingGroup(Group& group) : group_(group) {}
+
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
+  void all_gather(std::span<const std::byte>, std::span<std::byte>,
+                  std::span<const int64_t>) override {
+    FAIL() << "pieces are summed";
+  }
+  bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+                  std::span<const int> pieces, std::span<const Merge> merges) override {
+    const auto bytes = std::ssize(sums);
+    std::vector<int64_t> counts;
+    for (const int count : pieces) counts.push_back(count * bytes);
+    std::vector<float> all(static_cast<size_t>(
+        std::accumulate(counts.begin(), counts.end(), int64_t{0}) / int64_t{sizeof(float)}));
+    group_.all_gather(mine, std::as_writable_bytes(std::span(all)), counts);
+    const size_t elements = sums.size() / sizeof(float);
+    const auto piece = [&](int index) {
+      return all.data() + static_cast<size_t>(index) * elements;
+    };
+    for (const Merge& merge : merges)
+      for (size_t i = 0; i < elements; ++i) piece(merge.into)[i] += piece(merge.from)[i];
+    std::memcpy(sums.data(), piece(merges.empty() ? 0 : merges.back().into), sums.size());
+    return true;
+  }
+  void all_to_all(std::span<const std::byte>, std::span<const int64_t>, std::span<std::byte>,
+                  std::span<const int64_t>) override {
+    FAIL() << "messages are short";
+  }
+  void broadcast(std::span<std::byte> bytes, int root) override { group_.broadcast(bytes, root); }
+  void barrier() override { group_.barrier(); }
+  void abort(std::string_view reason, int exit_code) noexcept override {
+    group_.abort(reason, exit_code);
+  }
+
+ private:
+  Group& group_;
+};
+
+TEST(Linear, GroupsThatSumGiveTheSameBits) {
+  const Weight w = WeightKind{"mxfp8", Format::parse("mxfp8")}.make(1, {37, 32 * 21});
+  const Tensor x = random_weight(2, {3, 32 * 21});
+  const Tensor expected =
+      on_one_rank([&](Context& context) { return through_split_in(context, Linear(w), x); });
+  for (const int ranks : {2, 3, 5, 8})
+    on_ranks(ranks, [&](Context& context) {
+      SummingGroup group(context.group);
+      Context summing{context.backend, group, DType::kF32};
+      EXPECT_TRUE(same_bits(through_split_in(summing, Linear(w), x), expected)) << ranks;
+    });
 }
 
 TEST(Linear, WeightedSharesGiveTheSameBits) {

@@ -12,6 +12,13 @@
 
 namespace strake {
 
+// A step of a sum whose pieces ranks hold: piece `into` becomes piece `into` + piece `from`. Pieces
+// are numbered over all ranks, in rank order.
+struct Merge {
+  int into;
+  int from;
+};
+
 // A collective is called by every rank of the group, in the same order with the same sizes, from
 // one thread. One that cannot finish (a rank silent past the deadline, in another collective, with
 // another size, or gone) throws Error(kCommunication) that names ranks, collective and step; every
@@ -27,6 +34,13 @@ class Group {
   // counts[rank()] bytes, `all` their sum; `mine` may lie at its own place in `all`.
   virtual void all_gather(std::span<const std::byte> mine, std::span<std::byte> all,
                           std::span<const int64_t> counts) = 0;
+
+  // Joins pieces of a sum and adds them up, in one: `mine` has pieces[rank()] float32 arrays of the
+  // length of `sums`; on return, `sums` has what the last of `merges` makes, which are done in
+  // order, element by element. False on every rank, and nothing done, where the group has no better
+  // way than to gather the pieces.
+  virtual bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+                          std::span<const int> pieces, std::span<const Merge> merges);
 
   // Rank r receives everyone's piece for r: `send` is cut by send_counts (a piece for each rank),
   // `receive` by receive_counts (a piece from each rank).

@@ -35,6 +35,8 @@ class Reduction {
   SumTree tree_;
   std::vector<std::vector<int>> nodes_;  // by rank
   std::vector<int> all_nodes_;           // of all ranks, in rank order
+  std::vector<int> node_counts_;         // by rank
+  std::vector<Merge> merges_;            // of all nodes to the root
 };
 
 // local [rows, columns of this rank] -> [rows, all columns] on every rank; any dtype.
