@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include "base/hash.h"
@@ -21,6 +23,12 @@ constexpr int64_t kMostLines = 32'768;
 bool works(cudaError_t result) {
   if (result != cudaSuccess) cudaGetLastError();
   return result == cudaSuccess;
+}
+
+// Where GPUs seem to reach each other and do not, users tell NCCL: here it means the same.
+bool is_turned_off() {
+  const char* const disabled = std::getenv("NCCL_P2P_DISABLE");
+  return disabled != nullptr && std::string_view(disabled) != "0";
 }
 
 // Tells processes of a host apart, those of other containers too.
@@ -87,7 +95,7 @@ std::unique_ptr<PeerMemory> PeerMemory::open(Group& control) {
 
 bool PeerMemory::can_reach(std::span<const Identity> ranks) const {
   int own = 0;
-  if (!works(cudaGetDevice(&own))) return false;
+  if (is_turned_off() || !works(cudaGetDevice(&own))) return false;
   for (int rank = 0; rank < view_.ranks; ++rank) {
     if (rank == view_.rank) continue;
     const Identity& peer = ranks[static_cast<size_t>(rank)];

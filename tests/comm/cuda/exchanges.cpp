@@ -204,14 +204,13 @@ void check_replays(Group& control) {
 }
 
 std::string exchange_alone(Group& control, const GroupOptions& options) {
+  const auto backend = make_backend("cuda", {.index = control.rank()});
   if (control.rank() != 0) {
-    select_gpu(control);
     const auto group = make_nccl_group(control, options);
     group->check_step(0);
     ::pause();  // until rank 0 ends the run
     return {};
   }
-  const auto backend = make_backend("cuda", {.index = 0});
   const auto group = make_nccl_group(control, options);
   const Tensor mine = Tensor::zeros(DType::kU8, {8192}, backend->place());
   Tensor all = Tensor::zeros(DType::kU8, {8192 * control.size()}, backend->place());
