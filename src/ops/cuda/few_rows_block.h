@@ -208,12 +208,12 @@ __device__ inline void finish_items(const FewRowsWork& work, int first, int coun
 
 // Whether this block is the last of those with a slice to say so of the items from `first` on. What
 // they wrote before is then there to be read. All threads.
-__device__ inline bool is_last_slice(const FewRowsParameters& p, int first, bool* shared) {
+__device__ inline bool is_last_slice(const FewRowsWork& work, int first, bool* shared) {
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    unsigned* const arrivals = p.arrivals + first / p.items_at_once;
-    *shared = atomicAdd(arrivals, 1u) == static_cast<unsigned>(p.slices) - 1;
+    unsigned* const arrivals = work.p.arrivals + work.turn_of(first);
+    *shared = atomicAdd(arrivals, 1u) == static_cast<unsigned>(work.p.slices) - 1;
     if (*shared) *arrivals = 0;
   }
   __syncthreads();
@@ -248,7 +248,7 @@ __device__ inline void finish_subtrees(const FewRowsWork& work, int first, int c
       return *reinterpret_cast<const float4*>(leaves + leaf * size);
     });
   }
-  if (is_last_slice(p, first, shared)) {
+  if (is_last_slice(work, first, shared)) {
     for (int i = thread; i < count * fours; i += threads) {
       SumTarget target = target_of(i);
       if (target.out_row < 0) continue;
@@ -282,7 +282,7 @@ __device__ inline void finish_leaves(const FewRowsWork& work, int first, int cou
                            element % kTileRows);
     if (target.out_row >= 0) *place(target, work.first_leaf + unit % work.leaves) = sums[i];
   }
-  if (is_last_slice(p, first, shared)) {
+  if (is_last_slice(work, first, shared)) {
     const int at_once = min(threads, p.units * size / p.leaves.count);
     for (int i = thread; thread < at_once && i < count * size; i += at_once) {
       const int item = i / size, element = i % size;
@@ -312,7 +312,7 @@ __global__ void __launch_bounds__(Tuning::kWarps* kLanes, 1)
     wait_for_predecessor();
     visits->make(p.experts, p.x_halves == 2 ? 8 : 8 * kOctets);
   }
-  work.count_items();
+  work.divide_items();
   Ring ring(shared + Shape::kRingsAt + warp * p.stages * Ring::kStageBytes, p.stages,
             shared + warp * Ring::kBarrierBytes, lane);
   ChunkCursor<Shape> cursor(work, warp, Tuning::kWarps);
@@ -332,7 +332,7 @@ __global__ void __launch_bounds__(Tuning::kWarps* kLanes, 1)
   UnitWalk walk(work, warp, Tuning::kWarps);
   int turn = 0;
 #pragma unroll 1
-  for (int first = work.first_item; first < work.items; first += work.item_step, turn ^= 1) {
+  for (int first = work.first_item; first < work.end_item; first += p.items_at_once, turn ^= 1) {
     const int count = work.items_at(first);
     float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
 #pragma unroll 1

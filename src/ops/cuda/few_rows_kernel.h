@@ -61,27 +61,33 @@ struct FewRowsWork {
   const ExpertVisits* visits;
   int first_leaf;
   int leaves;  // of this block's slice
-  int first_item;
-  int item_step;
-  int items;
+  int first_item = 0;
+  int end_item = 0;  // of this block's
 
   __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made)
       : p(parameters), visits(made) {
     const int slice = static_cast<int>(blockIdx.x) % p.slices;
     first_leaf = slice * p.leaves.count / p.slices;
     leaves = (slice + 1) * p.leaves.count / p.slices - first_leaf;
-    first_item = static_cast<int>(blockIdx.x) / p.slices * p.items_at_once;
-    item_step = static_cast<int>(gridDim.x) / p.slices * p.items_at_once;
   }
   __device__ bool has_experts() const { return p.experts.rows > 0; }
   __device__ bool mixes() const { return p.experts.tokens > 0; }
-  // Once visits are made.
-  __device__ void count_items() {
-    items = p.row_tiles;
+  // Once visits are made: blocks of a slice have equally many items, or one more.
+  __device__ void divide_items() {
+    int items = p.row_tiles;
     if (has_experts()) items *= mixes() ? p.experts.groups : visits->visits;
+    const auto block = static_cast<int64_t>(blockIdx.x) / p.slices;
+    const auto blocks = static_cast<int64_t>(gridDim.x) / p.slices;
+    first_item = static_cast<int>(block * items / blocks);
+    end_item = static_cast<int>((block + 1) * items / blocks);
   }
   // Items from `first` on that are taken at once.
-  __device__ int items_at(int first) const { return min(p.items_at_once, items - first); }
+  __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
+  // Which turn of this block's takes them, counted over all blocks of a slice.
+  __device__ int turn_of(int first) const {
+    return static_cast<int>(blockIdx.x) / p.slices * p.turns +
+           (first - first_item) / p.items_at_once;
+  }
 };
 
 // A warp's way through the units of a block.
@@ -147,7 +153,7 @@ class ChunkCursor {
   __device__ void fill(typename Shape::Ring& ring) {
     constexpr int kTileBytes = Shape::kFormat.tile_bytes();
     constexpr int kBlockBytes = Shape::kFormat.scale_block_bytes();
-    if (first_ >= work_.items) {
+    if (first_ >= work_.end_item) {
       ring.fill(nullptr, 0, nullptr, 0);
       return;
     }
@@ -177,12 +183,12 @@ class ChunkCursor {
   }
   // The next unit from where it stands on that has a visit.
   __device__ void find_unit() {
-    while (first_ < work_.items) {
+    while (first_ < work_.end_item) {
       for (; walk_.more(); walk_.next()) {
         unit_ = walk_.unit();
         if (unit_.visit < unit_.visit_end) return begin_visit();
       }
-      first_ += work_.item_step;
+      first_ += work_.p.items_at_once;
       walk_.begin(first_);
     }
   }

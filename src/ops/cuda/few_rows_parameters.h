@@ -77,6 +77,7 @@ struct FewRowsParameters {
   int stages;          // of a warp's ring
   int slices;          // of leaves, that blocks divide
   int items_at_once;   // that a block takes
+  int turns;           // of a block, at most
   int columns;         // of sums for an item
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
   unsigned* arrivals;  // zeros

@@ -39,6 +39,7 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   const bool affine = format.scaling == Scaling::kAffine16 || format.scaling == Scaling::kAffine32;
   int64_t items = p.row_tiles;
   if (experts.rows > 0) items *= mixes ? experts.groups : experts.rows;
+  if (items == 0) return {};
   const int leaves = p.leaves.count;
   for (int slices = 1; slices <= leaves; slices += p.perfect != 0 ? slices : 1) {
     int most_leaves = 0, most_tiles = 0;
@@ -70,9 +71,12 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
     p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
     p.last_at = p.visits_at + aligned(static_cast<int>(visits));
-    const int64_t turns = (items + p.items_at_once - 1) / p.items_at_once;
-    if (slices > 1 && turns > kMaxArrivals) continue;
-    return {static_cast<int>(std::min<int64_t>(blocks_of_slice, turns)) * slices, p.last_at + 128};
+    const int64_t all_turns = (items + p.items_at_once - 1) / p.items_at_once;
+    const int64_t blocks = std::min<int64_t>(blocks_of_slice, all_turns);
+    const int64_t most_items = (items + blocks - 1) / blocks;
+    p.turns = static_cast<int>((most_items + p.items_at_once - 1) / p.items_at_once);
+    if (slices > 1 && blocks * p.turns > kMaxArrivals) continue;
+    return {static_cast<int>(blocks) * slices, p.last_at + 128};
   }
   return {};
 }
