@@ -27,10 +27,14 @@ std::vector<FewRowsTiling> few_rows_tilings() {
       tiling<Mxfp8, 16, 2, 4096>("16 warps 2 x 4096", mxfp8),
       tiling<Mxfp8, 16, 3, 3072>("16 warps 3 x 3072", mxfp8),
       tiling<Mxfp8, 8, 4, 4096>("8 warps 4 x 4096", mxfp8),
+      tiling<Mxfp8, 24, 3, 2048>("24 warps 3 x 2048", mxfp8),
+      tiling<Mxfp8, 24, 2, 2048>("24 warps 2 x 2048", mxfp8),
       tiling<Mxfp4, 16, 4, 2048>("16 warps 4 x 2048", mxfp4),
       tiling<Mxfp4, 16, 2, 4096>("16 warps 2 x 4096", mxfp4),
       tiling<Mxfp4, 16, 3, 1024>("16 warps 3 x 1024", mxfp4),
       tiling<Mxfp4, 8, 4, 4096>("8 warps 4 x 4096", mxfp4),
+      tiling<Mxfp4, 24, 4, 1024>("24 warps 4 x 1024", mxfp4),
+      tiling<Mxfp4, 24, 3, 2048>("24 warps 3 x 2048", mxfp4),
       tiling<Mxfp4, 8, 4, 2048>("8 warps 4 x 2048", mxfp4),
   };
 }

@@ -351,16 +351,28 @@ __global__ void __launch_bounds__(Tuning::kWarps* kLanes, 1)
 #pragma unroll 1
         for (int tile = p.leaves.tiles[unit.leaf]; tile < end;) {
           const uint8_t* const stage = ring.wait();
-          const int stop = min(tile + Shape::kChunkTiles, end);
-#pragma unroll 1
-          for (int i = 0; tile < stop; ++i, ++tile)
+          const auto add = [&](int i) {
             leaf.add_tile(p, stage + i * kFormat.tile_bytes(),
                           stage + Shape::kChunkTiles * kFormat.tile_bytes() +
                               i / Shape::kPerBlock * kFormat.scale_block_bytes(),
-                          tile, columns, (tile - first_tile) * (kTileInputs * 2),
-                          group_sums + (tile - first_tile) / Shape::kPerBlock * kTileGroups *
+                          tile + i, columns, (tile + i - first_tile) * (kTileInputs * 2),
+                          group_sums + (tile + i - first_tile) / Shape::kPerBlock * kTileGroups *
                                            (p.x_rows * p.x_halves),
                           lane);
+          };
+          const int tiles = min(Shape::kChunkTiles, end - tile);
+          if (tiles == Shape::kChunkTiles) {
+            // Two tiles at a time wait for each other's instructions, not each for its own.
+            constexpr int kAtOnce = Shape::kChunkTiles % 2 == 0 ? 2 : 1;
+#pragma unroll 1
+            for (int i = 0; i < Shape::kChunkTiles; i += kAtOnce)
+#pragma unroll
+              for (int j = 0; j < kAtOnce; ++j) add(i + j);
+          } else {
+#pragma unroll 1
+            for (int i = 0; i < tiles; ++i) add(i);
+          }
+          tile += tiles;
           ring.release();
           cursor.fill(ring);
         }

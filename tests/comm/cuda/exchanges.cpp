@@ -14,7 +14,7 @@
 #include "strake/nn/reduction.h"
 #include "support/bits.h"
 #include "support/weights.h"
-#include "tests/ops/cuda/device_array.h"
+#include "tests/ops/cuda/device_memory.h"
 
 namespace strake {
 namespace {
@@ -97,8 +97,8 @@ void check_gathers(Group& control) {
       groups.direct->all_gather(shift != 0 ? own : part, bytes_at(direct, shift, total), counts);
       groups.nccl->all_gather(part, bytes_at(by_nccl, shift, total), counts);
       groups.direct->await(is_idle);
-      const Bytes found = direct.read<uint8_t>();
-      if (found != by_nccl.read<uint8_t>() ||
+      const Bytes found = direct.get<uint8_t>();
+      if (found != by_nccl.get<uint8_t>() ||
           std::memcmp(found.data() + shift, expected.data(), expected.size()) != 0)
         fail(ErrorKind::kInternal, "all_gather: wrong bytes of {} and {} at {}", even, odd, shift);
     }
@@ -145,12 +145,12 @@ void check_sums(Group& control) {
       for (const Merge& merge : merges)
         for (size_t i = 0; i < static_cast<size_t>(elements); ++i)
           values[static_cast<size_t>(merge.into)][i] += values[static_cast<size_t>(merge.from)][i];
-      const std::vector<float> found = sums.read<float>();
+      const std::vector<float> found = sums.get<float>();
       if (std::memcmp(found.data(), values[static_cast<size_t>(root)].data(),
                       static_cast<size_t>(elements) * 4) != 0)
         fail(ErrorKind::kInternal, "gather_sum: wrong bits of {} pieces of {}", values.size(),
              elements);
-      if (sums.read<uint8_t>()[static_cast<size_t>(elements) * 4] != 0xee)
+      if (sums.get<uint8_t>()[static_cast<size_t>(elements) * 4] != 0xee)
         fail(ErrorKind::kInternal, "gather_sum: more than {} elements written", elements);
     }
 }
