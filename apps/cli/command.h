@@ -31,8 +31,8 @@ struct RunOptions {
   std::string path;  // empty: the fastest that all ranks have
   std::string placement = "auto";
   std::string activations = "auto";
-  std::string kv_cache;  // a mode of 8 bits; empty: as activations
-  double deadline_seconds = 30;
+  std::string kv_cache;         // a mode of 8 bits; empty: as activations
+  double deadline_seconds = 0;  // 0: as the device has it
   bool json = false;
   LaunchOptions launch;
 

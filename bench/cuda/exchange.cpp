@@ -69,8 +69,8 @@ Times measure(Context& context, int64_t bytes) {
 
 void report(Group& control) {
   const auto backend = make_backend("cuda", {.index = control.rank()});
-  const auto direct = make_nccl_group(control, {});
-  const auto nccl = make_nccl_group(control, {}, ShortMessages::kNccl);
+  const auto direct = make_nccl_group(control);
+  const auto nccl = make_nccl_group(control, ShortMessages::kNccl);
   Context directly{*backend, *direct, DType::kF32}, by_nccl{*backend, *nccl, DType::kF32};
   if (control.rank() == 0)
     std::printf("us of one of %d in a graph, %d ranks\n%10s %16s %16s %16s %16s\n", kInGraph,

@@ -15,8 +15,7 @@ std::span<const Communicator> communicators() {
 #ifdef STRAKE_HAS_MPI
       {"mpi", started_by_mpi, make_mpi_group},
 #endif
-      {"solo", [] { return mpi_ranks() == 1; },
-       [](const GroupOptions&) { return make_solo_group(); }},
+      {"solo", [] { return mpi_ranks() == 1; }, make_solo_group},
   });
   return kTable;
 }
@@ -28,11 +27,10 @@ std::unique_ptr<Group> make_group(const GroupOptions& options) {
        mpi_ranks());
 }
 
-std::unique_ptr<Group> make_tensor_group(std::string_view device, Group& control,
-                                         [[maybe_unused]] const GroupOptions& options) {
+std::unique_ptr<Group> make_tensor_group(std::string_view device, Group& control) {
   if (device == "cpu" || control.size() == 1) return nullptr;
 #ifdef STRAKE_HAS_NCCL
-  if (device == "cuda") return make_nccl_group(control, options);
+  if (device == "cuda") return make_nccl_group(control);
 #endif
   fail(ErrorKind::kUnsupported, "{} ranks on '{}' need NCCL, which this build has not",
        control.size(), device);

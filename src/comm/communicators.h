@@ -24,7 +24,6 @@ std::unique_ptr<Group> make_group(const GroupOptions& options);
 
 // What moves tensors between the ranks' devices, started through `control`; nothing where `control`
 // does that itself: on CPUs, and for one rank. Throws Error(kUnsupported) where this build cannot.
-std::unique_ptr<Group> make_tensor_group(std::string_view device, Group& control,
-                                         const GroupOptions& options);
+std::unique_ptr<Group> make_tensor_group(std::string_view device, Group& control);
 
 }  // namespace strake

@@ -27,7 +27,8 @@ std::string name_ranks(std::span<const int> ranks) {
   return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", "));
 }
 
-ExchangeGroup::ExchangeGroup(int rank, int size) : rank_(rank), size_(size), tokens_(size) {}
+ExchangeGroup::ExchangeGroup(int rank, int size, const GroupOptions& options)
+    : Group(options), rank_(rank), size_(size), tokens_(size) {}
 
 Pieces& ExchangeGroup::no_pieces() {
   pieces_.outgoing.assign(size_, {});

@@ -33,7 +33,7 @@ class ExchangeGroup : public Group {
   void barrier() final;
 
  protected:
-  ExchangeGroup(int rank, int size);
+  ExchangeGroup(int rank, int size, const GroupOptions& options);
 
   // Returns when the incoming pieces are filled and the outgoing ones may be overwritten.
   virtual void exchange(Collective collective, const Pieces& pieces) = 0;

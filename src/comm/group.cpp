@@ -1,5 +1,6 @@
 #include "strake/comm/group.h"
 
+#include <chrono>
 #include <string>
 #include <thread>
 
@@ -32,9 +33,16 @@ void Group::check_step(uint64_t fingerprint) {
 }
 
 void Group::await(const std::function<bool()>& done) {
-  constexpr int kSpins = 4096;
-  for (int polls = 0; !done(); ++polls)
+  using Clock = std::chrono::steady_clock;
+  constexpr int64_t kSpins = 4096;
+  const auto end = Clock::now() + deadline();
+  for (int64_t polls = 1; !done(); ++polls) {
+    // Reading the clock costs as much as a poll.
+    if (polls % 64 == 0 && Clock::now() > end)
+      fail(ErrorKind::kSystem, "the device of rank {} did not finish its work within {} ms", rank(),
+           deadline().count());
     if (polls > kSpins) std::this_thread::yield();
+  }
 }
 
 }  // namespace strake

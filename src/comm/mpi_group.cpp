@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/fail.h"
+#include "base/unwinding.h"
 #include "comm/daemon_guard.h"
 #include "comm/exchange_group.h"
 #include "comm/watchdog.h"
@@ -96,7 +97,7 @@ class Backoff {
 class MpiGroup final : public ExchangeGroup {
  public:
   MpiGroup(MPI_Comm communicator, int rank, int size, const GroupOptions& options)
-      : ExchangeGroup(rank, size), communicator_(communicator), deadline_(options.deadline) {}
+      : ExchangeGroup(rank, size, options), communicator_(communicator) {}
   ~MpiGroup() override;
   void abort(std::string_view reason, int exit_code) noexcept override;
 
@@ -119,10 +120,9 @@ class MpiGroup final : public ExchangeGroup {
   void cancel_receives() noexcept;
 
   MPI_Comm communicator_;
-  std::chrono::milliseconds deadline_;
   uint32_t sequence_ = 0;
   std::string failure_;  // not empty: every collective throws it
-  const int exceptions_ = std::uncaught_exceptions();
+  Unwinding unwinding_;
   // Of the exchange in progress; equal lengths.
   std::vector<MPI_Request> requests_;
   std::vector<Message> messages_;
@@ -173,7 +173,7 @@ void MpiGroup::post(const Pieces& pieces, Tag tag) {
 
 // MPI's own waiting would never notice a rank that is stopped or cut off.
 void MpiGroup::complete(Tag tag) {
-  const auto end = Clock::now() + deadline_;
+  const auto end = Clock::now() + deadline();
   const int count = static_cast<int>(requests_.size());
   statuses_.resize(requests_.size());
   completed_.resize(requests_.size());
@@ -227,7 +227,7 @@ void MpiGroup::fail_silent(Tag tag) const {
     if (waiting) silent.push_back(peer);
   }
   fail(ErrorKind::kCommunication, "no answer from {} within {} ms in {}", name_ranks(silent),
-       deadline_.count(), where(tag));
+       deadline().count(), where(tag));
 }
 
 // A late message must not land in a buffer that its owner has freed by then.
@@ -246,11 +246,11 @@ void MpiGroup::abort(std::string_view reason, int exit_code) noexcept {
 }
 
 MpiGroup::~MpiGroup() {
-  if (std::uncaught_exceptions() > exceptions_) return;
+  if (unwinding_) return;
   try {
     // So that no rank is missing where MPI_Finalize would wait for it, and others learn who is.
     meet(Collective::kLeave);
-    const Watchdog watchdog(deadline_, [this] { end_without_mpi(rank(), "end", deadline_); });
+    const Watchdog watchdog(deadline(), [this] { end_without_mpi(rank(), "end", deadline()); });
     MPI_Comm_free(&communicator_);
     MPI_Finalize();
   } catch (const std::exception& error) {

@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
+#include <string>
 #include <thread>
-#include <utility>
 
 #include "base/fail.h"
+#include "base/unwinding.h"
 #include "comm/exchange_group.h"
 #include "comm/peer_exchange.h"
 #include "comm/watchdog.h"
@@ -20,9 +20,13 @@ namespace strake {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// Starting takes longer than a collective: libraries are read, and the host's links explored.
+constexpr milliseconds kLeastStartLimit{60'000};
 
 // How long a GPU may take to give up waiting once it is told to.
-constexpr std::chrono::milliseconds kStopLimit{1'000};
+constexpr milliseconds kStopLimit{1'000};
 
 void check_nccl(ncclResult_t result, const char* call) {
   if (result != ncclSuccess)
@@ -30,9 +34,16 @@ void check_nccl(ncclResult_t result, const char* call) {
          ncclGetLastError(nullptr));
 }
 
+void check_cuda(cudaError_t result) {
+  if (result != cudaSuccess)
+    fail(ErrorKind::kSystem, "connecting GPUs: {}", cudaGetErrorString(result));
+}
+
+const cudaStream_t kStream = cudaStreamPerThread;
+
 class NcclGroup final : public Group {
  public:
-  NcclGroup(Group& control, const GroupOptions& options, ShortMessages by);
+  NcclGroup(Group& control, ShortMessages by);
   ~NcclGroup() override;
 
   int rank() const override { return control_.rank(); }
@@ -50,26 +61,34 @@ class NcclGroup final : public Group {
     control_.check_step(fingerprint);
   }
   void await(const std::function<bool()>& done) override;
-  void abort(std::string_view reason, int exit_code) noexcept override;
+  milliseconds deadline() const override { return control_.deadline(); }
+  void set_deadline(milliseconds deadline) override { control_.set_deadline(deadline); }
+  void abort(std::string_view reason, int exit_code) noexcept override {
+    if (peers_ != nullptr) peers_->stop();
+    control_.abort(reason, exit_code);
+  }
 
  private:
+  // Ends the run where it lives longer than `limit`: NCCL did not `start` or `end` by then.
+  Watchdog bound(const char* what, milliseconds limit);
+  [[noreturn]] void fail_for(const std::string& reason);
+  // NCCL connects ranks when they first exchange something, which takes as long as many steps.
+  void connect();
   // Queues what `calls` asks of NCCL as one exchange.
   template <class Calls>
   void exchange(const char* what, const Calls& calls);
   // Throws where a rank's part of a direct exchange did not come.
   void require_answers() const;
-  [[noreturn]] void give_up(const std::function<bool()>& done);
+  [[noreturn]] void give_up(const std::function<bool()>& done, milliseconds limit);
 
   Group& control_;
-  std::chrono::milliseconds deadline_;
   ncclComm_t communicator_ = nullptr;
   std::unique_ptr<PeerExchange> peers_;  // nullptr: NCCL carries everything
   uint64_t steps_ = 0;
-  int exceptions_ = std::uncaught_exceptions();
+  Unwinding unwinding_;
 };
 
-NcclGroup::NcclGroup(Group& control, const GroupOptions& options, ShortMessages by)
-    : control_(control), deadline_(options.deadline) {
+NcclGroup::NcclGroup(Group& control, ShortMessages by) : control_(control) {
   // Multicast over NVLink takes memory of the whole host's fabric; a user may ask for it.
   ::setenv("NCCL_NVLS_ENABLE", "0", 0);
   // Buffers of recorded collectives would be registered with all ranks: more than short messages
@@ -78,32 +97,51 @@ NcclGroup::NcclGroup(Group& control, const GroupOptions& options, ShortMessages 
   ncclUniqueId id{};
   if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
   control.broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
-  // A call that starts on all ranks together and cannot be interrupted.
-  const auto limit = std::max(deadline_, std::chrono::milliseconds(60'000));
+  // NCCL itself would not say who is missing.
+  control.barrier();
   {
-    const Watchdog watchdog(limit, [this, limit] {
-      std::fputs(
-          fmt::format("strake: rank {} of {}: NCCL did not start on every rank within {} ms\n",
-                      rank(), size(), limit.count())
-              .c_str(),
-          stderr);
-      ::_exit(exit_code(ErrorKind::kCommunication));
-    });
+    const Watchdog watchdog = bound("start", std::max(deadline(), kLeastStartLimit));
     check_nccl(ncclCommInitRank(&communicator_, size(), id, rank()), "ncclCommInitRank");
+    connect();
   }
-  if (by == ShortMessages::kDirect) peers_ = PeerExchange::open(control, deadline_);
+  if (by == ShortMessages::kDirect) peers_ = PeerExchange::open(control);
 }
 
+// After a failure nothing is waited for. Aborting, too, waits: for graphs that hold collectives,
+// for other ranks, and for a GPU that may have failed.
 NcclGroup::~NcclGroup() {
-  // After a failure other ranks may never come: nothing is waited for.
-  if (communicator_ == nullptr) return;
   const bool is_silent = peers_ != nullptr && !peers_->silent_ranks().empty();
-  if (std::uncaught_exceptions() > exceptions_ || is_silent) {
+  if (unwinding_ || is_silent) {
     if (peers_ != nullptr) peers_->stop();
-    ncclCommAbort(communicator_);
-  } else {
-    ncclCommDestroy(communicator_);
+    return;
   }
+  const Watchdog watchdog = bound("end", deadline());
+  ncclCommDestroy(communicator_);
+}
+
+Watchdog NcclGroup::bound(const char* what, milliseconds limit) {
+  return Watchdog(limit, [this, what, limit] {
+    const std::string reason =
+        fmt::format("NCCL did not {} on every rank within {} ms", what, limit.count());
+    const int code = exit_code(ErrorKind::kCommunication);
+    control_.abort(reason, code);
+    // It has returned: ranks are threads of this process.
+    std::fputs(fmt::format("strake: rank {} of {}: {}\n", rank(), size(), reason).c_str(), stderr);
+    ::_exit(code);
+  });
+}
+
+void NcclGroup::connect() {
+  constexpr size_t kBytes = 64;
+  const auto ranks = static_cast<size_t>(size());
+  std::byte* room = nullptr;
+  check_cuda(cudaMalloc(reinterpret_cast<void**>(&room), 2 * kBytes * ranks));
+  const std::vector<int64_t> counts(ranks, kBytes);
+  all_to_all({room, kBytes * ranks}, counts, {room + kBytes * ranks, kBytes * ranks}, counts);
+  check_nccl(ncclAllGather(room, room + kBytes * ranks, kBytes, ncclUint8, communicator_, kStream),
+             "ncclAllGather");
+  check_cuda(cudaStreamSynchronize(kStream));
+  check_cuda(cudaFree(room));
 }
 
 template <class Calls>
@@ -173,15 +211,18 @@ void NcclGroup::all_to_all(std::span<const std::byte> send, std::span<const int6
 }
 
 void NcclGroup::await(const std::function<bool()>& done) {
-  const auto end = Clock::now() + deadline_;
-  for (int64_t polls = 0; !done(); ++polls) {
+  const milliseconds limit = deadline() * 3 / 4;
+  const auto end = Clock::now() + limit;
+  for (int64_t polls = 1; !done(); ++polls) {
+    if (polls > 4096) std::this_thread::yield();
     if (polls % 64 != 0) continue;
     ncclResult_t state = ncclSuccess;
     check_nccl(ncclCommGetAsyncError(communicator_, &state), "ncclCommGetAsyncError");
-    if (state != ncclSuccess && state != ncclInProgress) check_nccl(state, "a collective of NCCL");
+    if (state != ncclSuccess && state != ncclInProgress)
+      fail_for(fmt::format("a collective of NCCL failed: {} ({})", ncclGetErrorString(state),
+                           ncclGetLastError(communicator_)));
     require_answers();
-    if (Clock::now() > end) give_up(done);
-    if (polls > 4096) std::this_thread::yield();
+    if (Clock::now() > end) give_up(done, limit);
   }
   require_answers();
 }
@@ -191,33 +232,35 @@ void NcclGroup::require_answers() const {
   const std::vector<int> silent = peers_->silent_ranks();
   if (!silent.empty())
     fail(ErrorKind::kCommunication, "no answer from {} within {} ms in all_gather, step {}",
-         name_ranks(silent), deadline_.count(), steps_);
+         name_ranks(silent), peers_->patience().count(), steps_);
 }
 
 // The GPU knows for whom it waits, if that is in a direct exchange.
-void NcclGroup::give_up(const std::function<bool()>& done) {
+void NcclGroup::give_up(const std::function<bool()>& done, milliseconds limit) {
   if (peers_ != nullptr) {
     peers_->stop();
     for (const auto end = Clock::now() + kStopLimit; !done() && Clock::now() < end;)
       require_answers();
     require_answers();
   }
-  fail(ErrorKind::kCommunication,
-       "the GPU of rank {} did not finish its step within {} ms: another rank may be silent",
-       rank(), deadline_.count());
+  fail_for(fmt::format("its GPU did not finish a step within {} ms", limit.count()));
 }
 
-void NcclGroup::abort(std::string_view reason, int exit_code) noexcept {
-  if (peers_ != nullptr) peers_->stop();
-  ncclCommAbort(std::exchange(communicator_, nullptr));
-  control_.abort(reason, exit_code);
+// On a GPU a rank that is gone looks like one that is slow. Its host tells them apart.
+void NcclGroup::fail_for(const std::string& reason) {
+  set_deadline(deadline() / 4);
+  try {
+    control_.barrier();
+  } catch (const Error& error) {
+    fail(ErrorKind::kCommunication, "{}; {}", reason, error.what());
+  }
+  fail(ErrorKind::kCommunication, "{}, and every rank answers", reason);
 }
 
 }  // namespace
 
-std::unique_ptr<Group> make_nccl_group(Group& control, const GroupOptions& options,
-                                       ShortMessages by) {
-  return std::make_unique<NcclGroup>(control, options, by);
+std::unique_ptr<Group> make_nccl_group(Group& control, ShortMessages by) {
+  return std::make_unique<NcclGroup>(control, by);
 }
 
 }  // namespace strake

@@ -18,24 +18,23 @@ void check(cudaError_t result) {
 
 }  // namespace
 
-std::unique_ptr<PeerExchange> PeerExchange::open(Group& control,
-                                                 std::chrono::milliseconds deadline) {
+std::unique_ptr<PeerExchange> PeerExchange::open(Group& control) {
   auto memory = PeerMemory::open(control);
   if (memory == nullptr) return nullptr;
-  return std::unique_ptr<PeerExchange>(new PeerExchange(control, std::move(memory), deadline));
+  return std::unique_ptr<PeerExchange>(new PeerExchange(control, std::move(memory)));
 }
 
-PeerExchange::PeerExchange(Group& control, std::unique_ptr<PeerMemory> memory,
-                           std::chrono::milliseconds deadline)
-    : control_(control),
-      memory_(std::move(memory)),
-      view_(memory_->view()),
-      exceptions_(std::uncaught_exceptions()) {
-  view_.patience = static_cast<uint64_t>(std::chrono::nanoseconds(deadline).count());
+PeerExchange::PeerExchange(Group& control, std::unique_ptr<PeerMemory> memory)
+    : control_(control), memory_(std::move(memory)), view_(memory_->view()) {}
+
+PeerView PeerExchange::view() const {
+  PeerView view = view_;
+  view.patience = static_cast<uint64_t>(std::chrono::nanoseconds(patience()).count());
+  return view;
 }
 
 PeerExchange::~PeerExchange() {
-  const bool failed = std::uncaught_exceptions() > exceptions_ || is_stopped_ ||
+  const bool failed = unwinding_ || is_stopped_ ||
                       cudaStreamSynchronize(cudaStreamPerThread) != cudaSuccess ||
                       !silent_ranks().empty();
   if (failed) {
@@ -57,7 +56,7 @@ bool PeerExchange::gather(std::span<const std::byte> mine, std::span<std::byte> 
   if (all.empty()) return true;
   PeerGather gather{.mine = mine.data(), .all = all.data(), .offsets = {}};
   std::partial_sum(counts.begin(), counts.end(), gather.offsets + 1);
-  check(peer_gather(view_, gather, lines, cudaStreamPerThread));
+  check(peer_gather(view(), gather, lines, cudaStreamPerThread));
   return true;
 }
 
@@ -80,7 +79,7 @@ bool PeerExchange::gather_sum(std::span<const std::byte> mine, std::span<std::by
     sum.from[sum.merges] = static_cast<int8_t>(merge.from);
     ++sum.merges;
   }
-  check(peer_sum(view_, sum, lines, cudaStreamPerThread));
+  check(peer_sum(view(), sum, lines, cudaStreamPerThread));
   return true;
 }
 

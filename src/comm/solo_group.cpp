@@ -5,7 +5,7 @@ namespace {
 
 class SoloGroup final : public ExchangeGroup {
  public:
-  SoloGroup() : ExchangeGroup(0, 1) {}
+  explicit SoloGroup(const GroupOptions& options) : ExchangeGroup(0, 1, options) {}
   // No other rank to tell: the caller's own error ends the run.
   void abort(std::string_view, int) noexcept override {}
 
@@ -15,6 +15,8 @@ class SoloGroup final : public ExchangeGroup {
 
 }  // namespace
 
-std::unique_ptr<Group> make_solo_group() { return std::make_unique<SoloGroup>(); }
+std::unique_ptr<Group> make_solo_group(const GroupOptions& options) {
+  return std::make_unique<SoloGroup>(options);
+}
 
 }  // namespace strake

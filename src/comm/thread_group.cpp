@@ -17,6 +17,7 @@ namespace {
 
 struct Call {
   Collective collective;
+  std::chrono::milliseconds deadline{};
   const Pieces* pieces = nullptr;  // null: this rank has not arrived
 
   bool arrived() const { return pieces != nullptr; }
@@ -36,9 +37,8 @@ struct Place {
 // mutex: no rank can time out and free its buffers meanwhile.
 class MeetingPlace {
  public:
-  MeetingPlace(int ranks, const GroupOptions& options)
-      : deadline_(options.deadline),
-        calls_(ranks),
+  explicit MeetingPlace(int ranks)
+      : calls_(ranks),
         left_(ranks),
         spins_(ranks <= static_cast<int>(std::thread::hardware_concurrency()) ? 2'000 : 0) {}
 
@@ -50,13 +50,13 @@ class MeetingPlace {
 
  private:
   void finish(const Place& where);
-  void wait(std::unique_lock<std::mutex>& lock, const Place& where);
+  void wait(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds deadline,
+            const Place& where);
   std::vector<int> missing() const;
   std::string mismatch() const;
   void move_bytes();
   void set_failure(const std::string& message);
 
-  const std::chrono::milliseconds deadline_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Call> calls_;  // [rank]
@@ -75,7 +75,7 @@ void MeetingPlace::exchange(int rank, const Call& call, uint64_t step) {
     if (std::ranges::all_of(calls_, &Call::arrived)) {
       finish(where);
     } else {
-      wait(lock, where);
+      wait(lock, call.deadline, where);
     }
   }
   if (!failure_.empty()) throw Error(ErrorKind::kCommunication, failure_);
@@ -91,18 +91,19 @@ void MeetingPlace::finish(const Place& where) {
   changed_.notify_all();
 }
 
-void MeetingPlace::wait(std::unique_lock<std::mutex>& lock, const Place& where) {
+void MeetingPlace::wait(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds deadline,
+                        const Place& where) {
   for (size_t other = 0; other < calls_.size(); ++other)
     if (left_[other])
       return set_failure(fmt::format("rank {} left the run before {}", other, where.to_string()));
-  const auto end = std::chrono::steady_clock::now() + deadline_;
+  const auto end = std::chrono::steady_clock::now() + deadline;
   const uint64_t before = events_;
   lock.unlock();
   for (int spin = 0; spin < spins_ && events_ == before; ++spin) std::this_thread::yield();
   lock.lock();
   if (!changed_.wait_until(lock, end, [&] { return events_ != before; }))
     set_failure(fmt::format("no answer from {} within {} ms in {}", name_ranks(missing()),
-                            deadline_.count(), where.to_string()));
+                            deadline.count(), where.to_string()));
 }
 
 std::vector<int> MeetingPlace::missing() const {
@@ -169,7 +170,8 @@ void MeetingPlace::rethrow_failure() {
 
 class ThreadGroup final : public ExchangeGroup {
  public:
-  ThreadGroup(int rank, int size, MeetingPlace& place) : ExchangeGroup(rank, size), place_(place) {}
+  ThreadGroup(int rank, int size, const GroupOptions& options, MeetingPlace& place)
+      : ExchangeGroup(rank, size, options), place_(place) {}
 
   void abort(std::string_view reason, int) noexcept override {
     const std::string message = fmt::format("rank {} of {}: {}", rank(), size(), reason);
@@ -178,7 +180,7 @@ class ThreadGroup final : public ExchangeGroup {
 
  private:
   void exchange(Collective collective, const Pieces& pieces) override {
-    place_.exchange(rank(), {collective, &pieces}, step());
+    place_.exchange(rank(), {collective, deadline(), &pieces}, step());
   }
 
   MeetingPlace& place_;
@@ -202,13 +204,13 @@ void run_rank(Group& group, MeetingPlace& place, const std::function<void(Group&
 
 void run_ranks(int ranks, const GroupOptions& options, const std::function<void(Group&)>& body) {
   if (ranks < 1) fail(ErrorKind::kUsage, "ranks: at least 1 expected, found {}", ranks);
-  MeetingPlace place(ranks, options);
+  MeetingPlace place(ranks);
   {
     std::vector<std::jthread> threads;
     try {
       for (int rank = 0; rank < ranks; ++rank)
-        threads.emplace_back([rank, ranks, &place, &body] {
-          ThreadGroup group(rank, ranks, place);
+        threads.emplace_back([rank, ranks, &options, &place, &body] {
+          ThreadGroup group(rank, ranks, options, place);
           run_rank(group, place, body);
         });
     } catch (const std::exception& error) {

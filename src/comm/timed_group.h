@@ -28,6 +28,8 @@ class TimedGroup final : public Group {
   void barrier() override;
   void check_step(uint64_t fingerprint) override;
   void await(const std::function<bool()>& done) override { inner_.await(done); }
+  std::chrono::milliseconds deadline() const override { return inner_.deadline(); }
+  void set_deadline(std::chrono::milliseconds deadline) override { inner_.set_deadline(deadline); }
   void abort(std::string_view reason, int exit_code) noexcept override {
     inner_.abort(reason, exit_code);
   }

@@ -43,6 +43,15 @@ TEST(SoloGroup, IsTheIdentity) {
   group->check_step(5);
 }
 
+TEST(SoloGroup, WaitsForItsDeviceUntilTheDeadline) {
+  const auto group = make_solo_group({.deadline = std::chrono::milliseconds(20)});
+  int polls = 0;
+  group->await([&] { return ++polls == 1000; });
+  EXPECT_EQ(polls, 1000);
+  EXPECT_EQ(message_of([&] { group->await([] { return false; }); }, ErrorKind::kSystem),
+            "the device of rank 0 did not finish its work within 20 ms");
+}
+
 TEST(Group, WrongCountsAreErrorsOfTheCaller) {
   const auto group = make_solo_group();
   std::vector<std::byte> bytes(4);

@@ -208,5 +208,23 @@ TEST(ThreadGroup, NoRanksIsAnError) {
   EXPECT_THROW(run_ranks(0, {}, [](Group&) {}), Error);
 }
 
+TEST(ThreadGroup, TheDeadlineCanChange) {
+  std::atomic<bool> failed = false;
+  const std::string failure = failure_of(2, milliseconds(60'000), [&](Group& group) {
+    EXPECT_EQ(group.deadline(), milliseconds(60'000));
+    group.set_deadline(milliseconds(50));
+    group.barrier();
+    if (group.rank() == 1) return failed.wait(false);
+    try {
+      group.barrier();
+    } catch (const Error&) {
+      failed = true;
+      failed.notify_all();
+      throw;
+    }
+  });
+  EXPECT_THAT(failure, HasSubstr("no answer from rank 1 within 50 ms in barrier"));
+}
+
 }  // namespace
 }  // namespace strake

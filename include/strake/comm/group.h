@@ -19,12 +19,17 @@ struct Merge {
   int from;
 };
 
+struct GroupOptions {
+  std::chrono::milliseconds deadline{30'000};  // for every collective
+};
+
 // A collective is called by every rank of the group, in the same order with the same sizes, from
 // one thread. One that cannot finish (a rank silent past the deadline, in another collective, with
 // another size, or gone) throws Error(kCommunication) that names ranks, collective and step; every
 // later collective of the group then throws at once. A group of one is the identity.
 class Group {
  public:
+  explicit Group(const GroupOptions& options = {}) : deadline_(options.deadline) {}
   virtual ~Group() = default;
 
   virtual int rank() const = 0;
@@ -59,9 +64,14 @@ class Group {
   // what the step is about to do (tokens, positions, plan).
   virtual void check_step(uint64_t fingerprint);
 
-  // Returns when `done` is true: what collectives have left to a device. Throws
-  // Error(kCommunication) where that cannot be because of another rank.
+  // Returns when `done` is true: what collectives have left to a device. Where that takes longer
+  // than the deadline, throws Error(kCommunication) that names the ranks that are silent, too, or
+  // Error(kSystem) where there is no other.
   virtual void await(const std::function<bool()>& done);
+
+  // Of every collective. All ranks change it together.
+  virtual std::chrono::milliseconds deadline() const { return deadline_; }
+  virtual void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
 
   // Ends the run on every rank because this one failed: the others' pending and later collectives
   // throw (threads) or their processes are ended (MPI) with a message that names this rank and
@@ -81,17 +91,14 @@ class Group {
     bool operator==(const Mark&) const = default;
   };
 
+  std::chrono::milliseconds deadline_;
   uint64_t step_ = 0;
   // [rank], kept between steps for their memory.
   std::vector<Mark> marks_;
   std::vector<int64_t> mark_bytes_;
 };
 
-struct GroupOptions {
-  std::chrono::milliseconds deadline{30'000};  // for every collective
-};
-
 // One rank.
-std::unique_ptr<Group> make_solo_group();
+std::unique_ptr<Group> make_solo_group(const GroupOptions& options = {});
 
 }  // namespace strake

@@ -24,8 +24,7 @@ using Bytes = std::vector<uint8_t>;
 
 struct Groups {
   explicit Groups(Group& control)
-      : direct(make_nccl_group(control, {})),
-        nccl(make_nccl_group(control, {}, ShortMessages::kNccl)) {}
+      : direct(make_nccl_group(control)), nccl(make_nccl_group(control, ShortMessages::kNccl)) {}
   const std::unique_ptr<Group> direct, nccl;
 };
 
@@ -203,15 +202,15 @@ void check_replays(Group& control) {
   }
 }
 
-std::string exchange_alone(Group& control, const GroupOptions& options) {
+std::string exchange_alone(Group& control) {
   const auto backend = make_backend("cuda", {.index = control.rank()});
   if (control.rank() != 0) {
-    const auto group = make_nccl_group(control, options);
+    const auto group = make_nccl_group(control);
     group->check_step(0);
     ::pause();  // until rank 0 ends the run
     return {};
   }
-  const auto group = make_nccl_group(control, options);
+  const auto group = make_nccl_group(control);
   const Tensor mine = Tensor::zeros(DType::kU8, {8192}, backend->place());
   Tensor all = Tensor::zeros(DType::kU8, {8192 * control.size()}, backend->place());
   const std::vector<int64_t> counts(static_cast<size_t>(control.size()), 8192);

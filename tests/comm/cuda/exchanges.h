@@ -16,6 +16,6 @@ void check_replays(Group& control);
 
 // Rank 0 runs recorded exchanges that no other rank takes part in, and returns what its group says
 // of that, each time it is asked. Other ranks return at once.
-std::string exchange_alone(Group& control, const GroupOptions& options);
+std::string exchange_alone(Group& control);
 
 }  // namespace strake

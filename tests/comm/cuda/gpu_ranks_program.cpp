@@ -13,9 +13,9 @@
 namespace strake {
 namespace {
 
-void run_mode(const std::string& mode, Group& group, const GroupOptions& options) {
+void run_mode(const std::string& mode, Group& group) {
   if (mode == "silent") {
-    std::fputs(exchange_alone(group, options).c_str(), stderr);
+    std::fputs(exchange_alone(group).c_str(), stderr);
     group.abort("a rank was silent", exit_code(ErrorKind::kCommunication));
   }
   if (mode == "bits") {
@@ -37,7 +37,7 @@ int run(const std::vector<std::string>& arguments) {
   if (!is_launched_rank()) return launch_ranks(launch, arguments);
   const auto group = make_group(options);
   try {
-    run_mode(arguments.at(0), *group, options);
+    run_mode(arguments.at(0), *group);
   } catch (const Error& error) {
     group->abort(error.what(), exit_code(error.kind()));
   }

@@ -35,7 +35,7 @@ TEST(PeerRanks, FindASilentRankByTheDeadline) {
   Program program(arguments);
   ASSERT_TRUE(program.wait_for_end(kLimit)) << program.output();
   EXPECT_EQ(program.code(), 5) << program.output();
-  const std::string message = "no answer from rank 1 within 8000 ms in all_gather, step 1\n";
+  const std::string message = "no answer from rank 1 within 5000 ms in all_gather, step 1\n";
   EXPECT_THAT(program.output(), HasSubstr(message + message));
 }
 
