@@ -300,12 +300,13 @@ struct BackendEntry {
   std::unique_ptr<Backend> (*make)(const BackendOptions&);
   std::vector<std::string_view> (*paths)();
   int (*most_parts)();
+  std::vector<std::string> (*devices)();
 };
 
 constexpr BackendEntry kBackends[] = {
-    {"cpu", make_cpu_backend, cpu_paths, cpu_parts},
+    {"cpu", make_cpu_backend, cpu_paths, cpu_parts, cpu_devices},
 #ifdef STRAKE_HAS_CUDA
-    {"cuda", make_cuda_backend, cuda_paths, cuda_parts},
+    {"cuda", make_cuda_backend, cuda_paths, cuda_parts, cuda_devices},
 #endif
 };
 
@@ -326,6 +327,10 @@ std::vector<std::string_view> backend_paths(std::string_view device) {
 }
 
 int most_parts(std::string_view device) { return find_backend(device).most_parts(); }
+
+std::vector<std::string> backend_devices(std::string_view device) {
+  return find_backend(device).devices();
+}
 
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
   return find_backend(device).make(options);

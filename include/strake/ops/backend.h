@@ -274,7 +274,7 @@ class Backend {
 struct BackendOptions {
   int threads = 1;
   std::string path = {};  // empty: the first of backend_paths()
-  int index = 0;          // of the GPU, among the host's
+  int index = 0;          // of the GPU, among backend_devices()
 };
 
 // The instruction paths of a device that this machine can run, the fastest first. Throws
@@ -284,6 +284,10 @@ std::vector<std::string_view> backend_paths(std::string_view device);
 // Of a contraction axis that ranks divide, the most parts whose sums a device's kernels combine
 // (Dimension::with_parts); 0: any number.
 int most_parts(std::string_view device);
+
+// What this process sees of a device that every rank needs for itself, as BackendOptions::index
+// counts: bytes that tell it from all others anywhere. Empty where ranks share: "cpu".
+std::vector<std::string> backend_devices(std::string_view device);
 
 // By device name ("cpu", "cuda"). Throws Error(kUnsupported) that lists the backends built in, or
 // the paths that this machine can run.

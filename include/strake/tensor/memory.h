@@ -41,6 +41,9 @@ class Memory {
   // Floating elements, rounded to nearest even.
   virtual void convert(const std::byte* from, DType from_dtype, std::byte* to, DType to_dtype,
                        int64_t elements) = 0;
+  // How the host waits for the device where a caller does not say: when it uploads, or memory is
+  // short. Without it, for ever.
+  virtual void set_await(Await await) = 0;
   // From the host, which may overwrite `from` on return.
   virtual void upload(std::span<const std::byte> from, std::byte* to) = 0;
   // To the host, and there on return.

@@ -34,14 +34,13 @@ void require_gpu(int index) {
   if (found != cudaSuccess || count == 0)
     fail(ErrorKind::kUnsupported, "cuda: no GPU found ({})", cudaGetErrorString(found));
   if (index >= count)
-    fail(ErrorKind::kUnsupported, "cuda: a GPU for each rank expected, found {} for rank {} here",
-         count, index);
+    fail(ErrorKind::kUnsupported, "cuda: GPU {} expected, found {} of them", index, count);
 }
 
 // Makes the GPU this thread's own.
 int select_gpu(int index) {
   require_gpu(index);
-  check(cudaSetDevice(index), "selecting a GPU");
+  check(cudaSetDevice(index), fmt::format("selecting GPU {}", index).c_str());
   return index;
 }
 
@@ -241,6 +240,19 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
 }
 
 int cuda_parts() { return cuda::kMaxLeaves; }
+
+std::vector<std::string> cuda_devices() {
+  cuda::require_gpu(0);
+  int count = 0;
+  cuda::check(cudaGetDeviceCount(&count), "counting GPUs");
+  std::vector<std::string> devices;
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties{};
+    cuda::check(cudaGetDeviceProperties(&properties, index), "properties of the GPU");
+    devices.emplace_back(std::begin(properties.uuid.bytes), std::end(properties.uuid.bytes));
+  }
+  return devices;
+}
 
 std::vector<std::string_view> cuda_paths() {
   // Of the first GPU: a host's are alike.

@@ -12,17 +12,33 @@ namespace {
 
 const cudaStream_t kStream = cudaStreamPerThread;
 
-// Four sizes between powers of two, so that steps that differ little ask for the same.
+// Four sizes between powers of two, so that steps that differ little ask for the same; sixteen
+// where one would waste much.
 int64_t size_class(int64_t bytes) {
-  constexpr int64_t kLeast = 512;
+  constexpr int64_t kLeast = 512, kMuch = int64_t{32} << 20;
   if (bytes <= kLeast) return kLeast;
-  const int64_t step = int64_t{1} << (std::bit_width(static_cast<uint64_t>(bytes - 1)) - 3);
+  const int finer = bytes > kMuch ? 5 : 3;
+  const int64_t step = int64_t{1} << (std::bit_width(static_cast<uint64_t>(bytes - 1)) - finer);
   return (bytes + step - 1) / step * step;
+}
+
+// nullptr where memory is short.
+std::byte* allocate(int64_t size) {
+  void* data = nullptr;
+  const cudaError_t result = cudaMalloc(&data, static_cast<size_t>(size));
+  if (result == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(result, "memory for a tensor");
+  return static_cast<std::byte*>(data);
 }
 
 }  // namespace
 
 GpuMemory::~GpuMemory() {
+  // What has failed may keep the device from ever coming to an end.
+  if (unwinding_) return;
   cudaDeviceSynchronize();
   return_kept();
 }
@@ -46,13 +62,10 @@ std::byte* GpuMemory::take_for(Arena& arena, int64_t size) {
     owners_[data] = &arena;
     return data;
   }
-  void* data = nullptr;
-  if (cudaMalloc(&data, static_cast<size_t>(size)) != cudaSuccess) {
-    cudaGetLastError();
-    throw NotRecordable();  // outside, more can be tried
-  }
-  owners_[static_cast<std::byte*>(data)] = &arena;
-  return static_cast<std::byte*>(data);
+  std::byte* const data = allocate(size);
+  if (data == nullptr) throw NotRecordable();  // outside, more can be tried
+  owners_[data] = &arena;
+  return data;
 }
 
 void GpuMemory::give(std::byte* data, int64_t bytes) noexcept {
@@ -83,16 +96,11 @@ void GpuMemory::release(Arena& arena) noexcept {
 }
 
 std::byte* GpuMemory::make(int64_t size) {
-  void* data = nullptr;
-  if (cudaMalloc(&data, static_cast<size_t>(size)) == cudaSuccess)
-    return static_cast<std::byte*>(data);
-  cudaGetLastError();
-  // What is kept in other sizes may be enough.
-  cudaDeviceSynchronize();
+  if (std::byte* const data = allocate(size)) return data;
+  // What is kept in other sizes may be enough. To free it waits for the device, without a limit.
+  await_([] { return cudaStreamQuery(kStream) != cudaErrorNotReady; });
   return_kept();
-  if (cudaMalloc(&data, static_cast<size_t>(size)) == cudaSuccess)
-    return static_cast<std::byte*>(data);
-  cudaGetLastError();
+  if (std::byte* const data = allocate(size)) return data;
   size_t free = 0;
   size_t total = 0;
   cudaMemGetInfo(&free, &total);
@@ -123,7 +131,7 @@ void GpuMemory::convert(const std::byte* from, DType from_dtype, std::byte* to, 
 
 void GpuMemory::upload(std::span<const std::byte> from, std::byte* to) {
   if (is_recording()) throw NotRecordable();
-  staging_.upload(from, to, kStream);
+  staging_.upload(from, to, await_, kStream);
 }
 
 void GpuMemory::download(const std::byte* from, std::span<std::byte> to, const Await& await) {

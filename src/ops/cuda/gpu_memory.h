@@ -5,11 +5,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "base/unwinding.h"
 #include "ops/cuda/staging.h"
 #include "strake/tensor/memory.h"
 
@@ -37,6 +41,7 @@ class GpuMemory final : public Memory {
   void copy_rows(const RowsToCopy& rows) override;
   void convert(const std::byte* from, DType from_dtype, std::byte* to, DType to_dtype,
                int64_t elements) override;
+  void set_await(Await await) override { await_ = std::move(await); }
   // Both throw NotRecordable during a recording.
   void upload(std::span<const std::byte> from, std::byte* to) override;
   void download(const std::byte* from, std::span<std::byte> to, const Await& await) override;
@@ -59,6 +64,10 @@ class GpuMemory final : public Memory {
   Arena* arena_ = nullptr;                           // of the recording that is going on
   std::unordered_map<std::byte*, Arena*> owners_;    // of all that is an arena's
   Staging staging_;
+  Await await_ = [](const std::function<bool()>& done) {
+    while (!done()) std::this_thread::yield();
+  };
+  Unwinding unwinding_;
 };
 
 }  // namespace strake::cuda

@@ -66,8 +66,9 @@ bool GraphRecording::record(const std::function<void()>& operations) {
 }
 
 GraphRecording::~GraphRecording() {
-  // A launch that is still running ends first; its memory serves what is queued after it.
-  if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
+  // A launch that is still running ends first, unless a failure keeps it from that; its memory
+  // serves what is queued after it.
+  if (graph_ != nullptr && !unwinding_) cudaGraphExecDestroy(graph_);
   memory_->release(arena_);
 }
 

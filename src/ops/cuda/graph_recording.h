@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/unwinding.h"
 #include "ops/cuda/gpu_memory.h"
 #include "strake/ops/recording.h"
 #include "strake/tensor/tensor.h"
@@ -34,6 +35,7 @@ class GraphRecording final : public Recording {
   std::optional<Tensor> workspace_;
   GpuMemory::Arena arena_;
   cudaGraphExec_t graph_ = nullptr;
+  Unwinding unwinding_;
 };
 
 }  // namespace strake::cuda

@@ -10,10 +10,12 @@
 
 namespace strake::cuda {
 
-// Throws Error(kSystem) that names what was asked of the device.
+// Throws Error(kSystem) that names this thread's GPU, what was asked of it, and whether something
+// that was queued before has failed.
+[[noreturn]] void fail_on_gpu(cudaError_t error, const char* what);
+
 inline void check(cudaError_t result, const char* what) {
-  if (result != cudaSuccess)
-    throw Error(ErrorKind::kSystem, std::string(what) + ": " + cudaGetErrorString(result));
+  if (result != cudaSuccess) fail_on_gpu(result, what);
 }
 
 // Whether a kernel may start while the one before it in the stream still runs; it then waits in

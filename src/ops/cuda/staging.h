@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 
+#include "base/unwinding.h"
 #include "strake/tensor/memory.h"
 
 namespace strake::cuda {
@@ -19,7 +20,8 @@ class Staging {
   Staging& operator=(const Staging&) = delete;
 
   // `from` may be overwritten on return; the copy is queued in the stream.
-  void upload(std::span<const std::byte> from, std::byte* to, cudaStream_t stream);
+  void upload(std::span<const std::byte> from, std::byte* to, const Await& await,
+              cudaStream_t stream);
   // `to` is filled on return.
   void download(const std::byte* from, std::span<std::byte> to, const Await& await,
                 cudaStream_t stream);
@@ -31,11 +33,12 @@ class Staging {
     cudaEvent_t idle = nullptr;  // its last copy has ended
   };
   // The next buffer, idle, with room for the first of so many bytes.
-  Buffer& next(size_t bytes);
+  Buffer& next(size_t bytes, const Await& await);
 
   static constexpr int kBuffers = 8;
   Buffer buffers_[kBuffers];
   int next_ = 0;
+  Unwinding unwinding_;
 };
 
 }  // namespace strake::cuda
