@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "bench_report.h"
 #include "command.h"
+#include "engine/devices.h"
 #include "engine/plan.h"
 #include "io/checkpoint.h"
 #include "io/random_weights.h"
@@ -92,11 +93,11 @@ void check(const BenchCommandOptions& options, const OpenModel& open,
            const std::vector<int>& rank_counts) {
   if (!options.plot.empty() && std::filesystem::exists(options.plot))
     fail(ErrorKind::kUsage, "--plot: {} exists already", options.plot.string());
-  make_backend(options.run.device, {.path = options.run.path});
+  const bool is_local = options.run.launch.hostfile.empty();
   for (const int ranks : rank_counts) {
+    require_machine(options.run.device, options.run.path, is_local ? ranks : 1);
     const Plan plan = make_plan(open, options.run.division(ranks));
-    if (!options.shape.empty() && options.run.launch.hostfile.empty())
-      require_memory(options, plan);
+    if (!options.shape.empty() && is_local) require_memory(options, plan);
   }
 }
 

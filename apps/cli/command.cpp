@@ -10,6 +10,7 @@
 
 #include "base/fail.h"
 #include "comm/communicators.h"
+#include "engine/devices.h"
 #include "engine/plan.h"
 #include "report.h"
 
@@ -162,7 +163,7 @@ int run_on_ranks(const RunOptions& options, const Arguments& arguments,
                  const std::function<void(Group&)>& body) {
   if (!is_launched_rank()) {
     const int ranks = options.ranks == 0 ? 1 : options.ranks;
-    make_backend(options.device, {.path = options.path});
+    require_machine(options.device, options.path, options.launch.hostfile.empty() ? ranks : 1);
     make_plan(options.model, options.division(ranks));
     if (ranks > 1) {
       LaunchOptions launch = options.launch;

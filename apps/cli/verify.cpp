@@ -7,6 +7,7 @@
 
 #include "base/fail.h"
 #include "command.h"
+#include "engine/devices.h"
 #include "engine/generation.h"
 #include "io/checkpoint.h"
 #include "report.h"
@@ -22,8 +23,10 @@ struct VerifyCommandOptions {
 };
 
 int verify_command(const VerifyCommandOptions& options) {
-  for (const int ranks : options.ranks) Shares::equal(ranks);
-  make_backend(options.run.device, {});
+  for (const int ranks : options.ranks) {
+    Shares::equal(ranks);
+    require_machine(options.run.device, {}, ranks);
+  }
   const int64_t vocabulary =
       Checkpoint::open(options.run.model, Device::meta()).config().integer("vocab_size");
   const auto ids = options.ids.empty() ? spread_ids(24, vocabulary) : parse_ids(options.ids);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "strake/comm/group.h"
@@ -37,5 +38,8 @@ std::vector<List> gather_lists(Group& group, const List& mine) {
   }
   return lists;
 }
+
+// Each rank's list of bytes, of any length, by rank.
+std::vector<std::vector<std::string>> gather_names(Group& group, std::span<const std::string> mine);
 
 }  // namespace strake

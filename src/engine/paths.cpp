@@ -38,15 +38,9 @@ std::string choose_path(std::span<const std::vector<std::string>> paths_by_rank,
 }
 
 std::string agree_on_path(Group& group, std::string_view device, std::string_view forced) {
-  std::string mine;  // each name and a line end
-  for (const std::string_view path : backend_paths(device)) mine.append(path).push_back('\n');
-  std::vector<std::vector<std::string>> paths_by_rank;
-  for (const std::string& all : gather_lists(group, mine)) {
-    std::vector<std::string>& paths = paths_by_rank.emplace_back();
-    for (std::string_view names = all; !names.empty(); names.remove_prefix(names.find('\n') + 1))
-      paths.emplace_back(names.substr(0, names.find('\n')));
-  }
-  return choose_path(paths_by_rank, forced);
+  const auto paths = backend_paths(device);
+  return choose_path(gather_names(group, std::vector<std::string>(paths.begin(), paths.end())),
+                     forced);
 }
 
 }  // namespace strake

@@ -161,12 +161,6 @@ std::vector<Placement> place_ranks(Group& group, int threads, PlacementPolicy po
   return placements;
 }
 
-int rank_on_host(Group& group) {
-  const std::vector<uint64_t> hosts = gather_values(group, hash_host());
-  const auto own = hosts.begin() + group.rank();
-  return static_cast<int>(std::count(hosts.begin(), own, *own));
-}
-
 std::string format_cpus(std::span<const int> cpus) {
   std::string text;
   for (size_t begin = 0, end = 0; begin < cpus.size(); begin = end) {

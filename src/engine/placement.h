@@ -34,10 +34,6 @@ Placement place(std::span<const Cpu> cpus, std::span<const int> threads, int ran
 // all ranks of the group with the same policy.
 std::vector<Placement> place_ranks(Group& group, int threads, PlacementPolicy policy);
 
-// How many ranks with a lower number run on this rank's host: the index of its GPU there. Called by
-// all ranks of the group.
-int rank_on_host(Group& group);
-
 // As taskset takes them: "0-7,16"; "" for none.
 std::string format_cpus(std::span<const int> cpus);
 

@@ -1,7 +1,11 @@
 #include "engine/session.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "base/fail.h"
 #include "base/pages.h"
+#include "engine/devices.h"
 #include "engine/paths.h"
 #include "engine/room.h"
 #include "io/checkpoint.h"
@@ -20,6 +24,9 @@ std::vector<int32_t> read_stop_tokens(const std::filesystem::path& model,
   return config.token_ids("eos_token_id");
 }
 
+// Reads from a slow disk, and what a GPU needs to begin, are no silence.
+constexpr std::chrono::milliseconds kLeastLoadDeadline{30'000};
+
 int64_t bytes_of(const std::vector<LoadedModule>& modules) {
   int64_t bytes = 0;
   for (const LoadedModule& module : modules) bytes += module.bytes;
@@ -27,6 +34,13 @@ int64_t bytes_of(const std::vector<LoadedModule>& modules) {
 }
 
 }  // namespace
+
+Session::LoadingPatience::LoadingPatience(Group& group)
+    : group_(group), deadline_(group.deadline()) {
+  group.set_deadline(std::max(deadline_, kLeastLoadDeadline));
+}
+
+Session::LoadingPatience::~LoadingPatience() { group_.set_deadline(deadline_); }
 
 Session::Session(Group& group, const Division& division, const SessionOptions& options)
     : Session(group, division, std::make_unique<Checkpoint>(Checkpoint::open(options.model)),
@@ -36,12 +50,13 @@ Session::Session(Group& group, const Division& division, const SessionOptions& o
 
 Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
                  const SessionOptions& options)
-    : source_(std::move(source)),
+    : patience_(std::in_place, group),
+      source_(std::move(source)),
       placements_(place_ranks(group, options.threads, options.placement)),
       backend_(make_backend(options.device,
                             {.threads = placements_[static_cast<size_t>(group.rank())].threads,
                              .path = agree_on_path(group, options.device, options.path),
-                             .index = rank_on_host(group)})),
+                             .index = agree_on_device(group, options.device)})),
       tensor_group_(options.tensor_group ? options.tensor_group(group) : nullptr),
       context_{*backend_, tensor_group_ ? *tensor_group_ : group,
                options.activations.value_or(source_->quantization().global() ? DType::kBF16
@@ -53,6 +68,8 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
          division.shares.ranks());
   Division divided = division;
   divided.parts = most_parts(options.device);
+  if (const auto& memory = backend_->place().memory)
+    memory->set_await([&waiting = context_.group](const auto& done) { waiting.await(done); });
   if (const auto free = backend_->free_memory())
     require_room(group, *source_, divided,
                  {.tokens = options.cache_tokens,
@@ -84,6 +101,7 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
   const std::vector<int64_t> counts(static_cast<size_t>(group.size()), sizeof bytes);
   group.all_gather(std::as_bytes(std::span(&bytes, 1)),
                    std::as_writable_bytes(std::span(bytes_per_rank_)), counts);
+  patience_.reset();
 }
 
 }  // namespace strake

@@ -1,6 +1,7 @@
 // One rank's share of a running model.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -42,7 +43,7 @@ class Session {
  public:
   // Reads this rank's part of the model; returns when all ranks have theirs. Throws what loading
   // throws, Error(kUsage) when shares and group disagree, and before anything is read what
-  // require_room() throws.
+  // require_room() throws. Until then the group's deadline is 30 s at least.
   Session(Group& group, const Division& division, const SessionOptions& options);
   // Of a model that is no checkpoint: options.model has no meaning, and no token ends a text.
   Session(Group& group, const Division& division, std::unique_ptr<ModelSource> source,
@@ -65,6 +66,19 @@ class Session {
   const std::vector<int32_t>& stop_tokens() const { return stop_tokens_; }
 
  private:
+  class LoadingPatience {
+   public:
+    explicit LoadingPatience(Group& group);
+    ~LoadingPatience();
+    LoadingPatience(const LoadingPatience&) = delete;
+    LoadingPatience& operator=(const LoadingPatience&) = delete;
+
+   private:
+    Group& group_;
+    std::chrono::milliseconds deadline_;  // the usual
+  };
+
+  std::optional<LoadingPatience> patience_;  // until all is loaded
   std::unique_ptr<ModelSource> source_;
   std::vector<Placement> placements_;
   std::unique_ptr<Backend> backend_;
