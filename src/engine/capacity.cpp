@@ -54,6 +54,7 @@ Capacity find_capacity(const OpenModel& open, const Division& division, const Lo
     found.read = static_cast<double>(found.cache);
     for (const LoadedModule& module : loader.modules()) {
       found.weights += module.bytes;
+      found.largest_weight = std::max(found.largest_weight, module.bytes);
       found.read += static_cast<double>(module.bytes) * batch_share(module.read_share, load.batch);
       found.sent += load.batch * module.sent;
     }

@@ -20,6 +20,7 @@ struct Load {
 // Bytes of one rank.
 struct RankCapacity {
   int64_t weights;
+  int64_t largest_weight;   // of one module
   int64_t cache;            // of all sequences, full
   int64_t cache_per_token;  // that a token adds to a sequence whose windows are full
   double read;              // by a step that decodes one token of each sequence, caches full

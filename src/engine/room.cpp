@@ -13,10 +13,17 @@
 namespace strake {
 namespace {
 
-// What a step computes with, and what libraries take for themselves.
+// Beside weights and caches: activations of a piece of a prompt, which are the most of it, and
+// those of recorded steps, which are single rows; workspaces of kernels; what the driver and NCCL
+// take when a kernel or a link is first used. Pinned buffers are the host's.
 constexpr int64_t kWork = int64_t{1} << 29;
 
-int64_t needed(const RankCapacity& rank) { return rank.weights + rank.cache + kWork; }
+// What a weight is made of lies beside it until it is prepared. Caches come after the last one.
+int64_t beside_weights(const RankCapacity& rank) {
+  return std::max(rank.cache, rank.largest_weight);
+}
+
+int64_t needed(const RankCapacity& rank) { return rank.weights + beside_weights(rank) + kWork; }
 
 double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
 
@@ -45,9 +52,10 @@ int64_t tokens_that_fit(const Capacity& capacity, const std::vector<int64_t>& fr
   int64_t fewer = 0;
   for (size_t i = 0; i < free.size(); ++i) {
     const RankCapacity& rank = capacity.ranks[i];
-    const int64_t over = needed(rank) - free[i];
+    const int64_t for_cache = free[i] - rank.weights - kWork;
+    const int64_t over = rank.cache - for_cache;
+    if (rank.largest_weight > for_cache || (over > 0 && rank.cache_per_token == 0)) return 0;
     if (over <= 0) continue;
-    if (rank.cache_per_token == 0) return 0;
     fewer = std::max(fewer, (over + rank.cache_per_token - 1) / rank.cache_per_token);
   }
   return std::max<int64_t>(0, tokens - fewer);
@@ -68,16 +76,19 @@ void require_room(Group& group, const ModelSource& source, const Division& divis
   if (over(worst) <= 0) return;
 
   const RankCapacity& rank = capacity.ranks[worst];
+  const std::string beside =
+      rank.largest_weight > rank.cache ? "to load them" : fmt::format("for {} tokens", room.tokens);
   std::string fits;
   if (const auto ranks = ranks_that_fit(open, division, load, std::ranges::min(free)))
     fits = fmt::format("{} ranks would do", *ranks);
   if (const int64_t tokens = tokens_that_fit(capacity, free, room.tokens); tokens > 0)
     fits += fmt::format("{}{} tokens would do here", fits.empty() ? "" : ", or ", tokens);
   fail(ErrorKind::kSystem,
-       "out of memory: rank {} of {} needs {:.2f} GB ({:.2f} of weights, {:.2f} for {} tokens, "
+       "out of memory: rank {} of {} needs {:.2f} GB ({:.2f} of weights, {:.2f} {}, "
        "{:.2f} to compute with), and {:.2f} GB are free{}{}",
-       worst, free.size(), gigabytes(needed(rank)), gigabytes(rank.weights), gigabytes(rank.cache),
-       room.tokens, gigabytes(kWork), gigabytes(free[worst]), fits.empty() ? "" : "; ", fits);
+       worst, free.size(), gigabytes(needed(rank)), gigabytes(rank.weights),
+       gigabytes(beside_weights(rank)), beside, gigabytes(kWork), gigabytes(free[worst]),
+       fits.empty() ? "" : "; ", fits);
 }
 
 }  // namespace strake

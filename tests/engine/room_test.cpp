@@ -23,24 +23,24 @@ constexpr int64_t kWork = int64_t{1} << 29;
 struct Model {
   ModelConfig config = shape_config("llama-1b", {.layers = 4}, Format::parse("mxfp8"));
 
-  RankCapacity largest(int ranks) const {
+  RankCapacity largest(int ranks, int64_t tokens = kTokens) const {
     const auto open = [&](Device device) {
       return std::make_unique<RandomWeights>(config, device);
     };
-    const Capacity capacity = find_capacity(open, Shares::equal(ranks), {.context = kTokens});
+    const Capacity capacity = find_capacity(open, Shares::equal(ranks), {.context = tokens});
     return *std::ranges::max_element(
         capacity.ranks, {}, [](const RankCapacity& rank) { return rank.weights + rank.cache; });
   }
 
   // What each of two ranks says when the last one has so much memory; empty where there is room.
-  std::vector<std::string> said(int64_t free_of_last) const {
+  std::vector<std::string> said(int64_t free_of_last, int64_t tokens = kTokens) const {
     std::vector<std::string> said(2);
     run_ranks(2, {}, [&](Group& group) {
       const RandomWeights source(config, Device::meta());
       const int64_t free = group.rank() == 1 ? free_of_last : int64_t{1} << 40;
       try {
         require_room(group, source, Shares::equal(2),
-                     {.tokens = kTokens, .storage = DType::kBF16, .free = free});
+                     {.tokens = tokens, .storage = DType::kBF16, .free = free});
       } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::kSystem);
         said[static_cast<size_t>(group.rank())] = error.what();
@@ -68,6 +68,18 @@ TEST(Room, WhereItLacksNamesWhatWouldDo) {
   const int64_t missing = two.weights + two.cache + kWork - enough_for_three;
   const int64_t fewer = (missing + two.cache_per_token - 1) / two.cache_per_token;
   EXPECT_THAT(said[0], HasSubstr(std::to_string(kTokens - fewer) + " tokens would do here"));
+}
+
+TEST(Room, CountsAWeightTwiceWhileItIsLoaded) {
+  const Model model;
+  const RankCapacity rank = model.largest(2, 1);
+  ASSERT_GT(rank.largest_weight, rank.cache);
+  const int64_t needed = rank.weights + rank.largest_weight + kWork;
+  EXPECT_THAT(model.said(needed, 1), testing::Each(""));
+  const auto said = model.said(needed - 1, 1);
+  EXPECT_THAT(said[0], HasSubstr(" to load them, "));
+  EXPECT_THAT(said[0], HasSubstr("3 ranks would do"));
+  EXPECT_THAT(said[0], testing::Not(HasSubstr("tokens would do")));
 }
 
 TEST(Room, WithoutAWayOutSaysSo) {
