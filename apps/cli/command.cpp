@@ -22,7 +22,7 @@ namespace {
 constexpr int kCacheGroup = 32;
 
 // Seconds. A GPU's steps are short enough for a failure to be found, and the run to end, within 10.
-constexpr double kDeadline = 30, kGpuDeadline = 8;
+constexpr double kDeadline = 30, kGpuDeadline = 7;
 
 std::vector<std::string> cache_modes() {
   std::vector<std::string> modes;
@@ -132,7 +132,7 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->check(CLI::IsMember(cache_modes()));
   command
       .add_option("--deadline", options.deadline_seconds,
-                  "Seconds after which a silent rank ends the run (default: 30, on GPUs 8)")
+                  "Seconds after which a silent rank ends the run (default: 30, on GPUs 7)")
       ->check(CLI::Range(0.1, 86400.0));
   command.add_option("--hostfile", options.launch.hostfile, "Hosts and slots, for mpirun")
       ->type_name("FILE");

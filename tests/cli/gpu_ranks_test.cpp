@@ -55,8 +55,16 @@ int process_of(const Program& run, int rank) {
   return 0;
 }
 
-// Sends a signal to a rank and waits for the end of the run.
-void end_by(Program& run, int rank, int signal) {
+// Runs a command until it is well beyond its start, sends a signal to a rank, and waits for the
+// end.
+void end_by_signal(const std::vector<std::string>& command, int rank, int signal) {
+  // NCCL's message is the last before the model is loaded, which takes no time.
+  std::vector<std::string> arguments{"/usr/bin/env", "NCCL_DEBUG=INFO", STRAKE_PROGRAM};
+  arguments.insert(arguments.end(), command.begin(), command.end());
+  arguments.insert(arguments.end(), {"--device", "cuda", "--ranks", "2", "--json"});
+  Program run(arguments, Terminal::kNone, "--launch-agent");
+  ASSERT_TRUE(run.wait_for("Init COMPLETE", kStart)) << run.output();
+  std::this_thread::sleep_for(seconds(4));
   const int process = process_of(run, rank);
   ASSERT_GT(process, 0) << run.output();
   const auto start = Program::Clock::now();
@@ -64,36 +72,36 @@ void end_by(Program& run, int rank, int signal) {
   ASSERT_TRUE(run.wait_for_end(2 * kEnd)) << run.output();
   EXPECT_LT(Program::Clock::now() - start, kEnd);
   EXPECT_EQ(run.code(), 5) << run.output();
-}
-
-std::string said_of(int rank, int signal) {
   const std::string name = "rank " + std::to_string(rank);
-  return signal == SIGKILL ? "strake: " + name + " died: killed by signal 9"
-                           : "no answer from " + name;
+  EXPECT_THAT(run.output(),
+              HasSubstr(signal == SIGKILL ? "strake: " + name + " died: killed by signal 9"
+                                          : "no answer from " + name));
 }
 
 struct Failure {
   int rank;
   int signal;
 };
-constexpr Failure kFailures[] = {{1, SIGKILL}, {1, SIGSTOP}, {0, SIGSTOP}};
 
-TEST_F(CliGpuRanks, OneThatFailsEndsDecoding) {
+class CliGpuFailure : public CliGpuRanks, public testing::WithParamInterface<Failure> {};
+
+INSTANTIATE_TEST_SUITE_P(Of, CliGpuFailure,
+                         testing::Values(Failure{1, SIGKILL}, Failure{1, SIGSTOP},
+                                         Failure{0, SIGSTOP}),
+                         [](const auto& instance) {
+                           return std::string(instance.param.signal == SIGKILL ? "Killed"
+                                                                               : "Stopped") +
+                                  std::to_string(instance.param.rank);
+                         });
+
+TEST_P(CliGpuFailure, EndsDecoding) {
   const TemporaryDirectory directory;
   const fs::path model = copy_without_end(directory.path() / "model");
-  for (const auto& [rank, signal] : kFailures) {
-    SCOPED_TRACE(said_of(rank, signal));
-    Program run({STRAKE_PROGRAM, "generate", "--device", "cuda", "--ranks", "2", "--model",
-                 model.string(), "--ids", "35,79", "--max-tokens", "300000"},
-                Terminal::kNone, "--launch-agent");
-    ASSERT_TRUE(run.wait_for(" ", kStart)) << run.output();
-    std::this_thread::sleep_for(seconds(1));  // steps are recorded by then
-    end_by(run, rank, signal);
-    EXPECT_THAT(run.output(), HasSubstr(said_of(rank, signal)));
-  }
+  end_by_signal({"generate", "--model", model.string(), "--ids", "35,79", "--max-tokens", "500000"},
+                GetParam().rank, GetParam().signal);
 }
 
-TEST_F(CliGpuRanks, OneThatFailsEndsAPrefill) {
+TEST_P(CliGpuFailure, EndsAPrefill) {
   const TemporaryDirectory directory;
   const fs::path ids = directory.path() / "ids.json";
   {
@@ -102,17 +110,8 @@ TEST_F(CliGpuRanks, OneThatFailsEndsAPrefill) {
     for (int i = 0; i < 1'000'000; ++i) file << ',' << i % 2000;
     file << ']';
   }
-  for (const auto& [rank, signal] : kFailures) {
-    SCOPED_TRACE(said_of(rank, signal));
-    // NCCL's own message is the last before the prompt runs: the model is loaded in no time.
-    Program run({"/usr/bin/env", "NCCL_DEBUG=INFO", STRAKE_PROGRAM, "score", "--device", "cuda",
-                 "--ranks", "2", "--model", kShipped, "--ids-file", ids.string()},
-                Terminal::kNone, "--launch-agent");
-    ASSERT_TRUE(run.wait_for("Init COMPLETE", kStart)) << run.output();
-    std::this_thread::sleep_for(seconds(4));
-    end_by(run, rank, signal);
-    EXPECT_THAT(run.output(), HasSubstr(said_of(rank, signal)));
-  }
+  end_by_signal({"score", "--model", kShipped, "--ids-file", ids.string()}, GetParam().rank,
+                GetParam().signal);
 }
 
 TEST_F(CliGpuRanks, BitsDoNotDependOnTheirNumber) {
