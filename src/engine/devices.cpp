@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/fail.h"
-#include "engine/gather.h"
+#include "comm/gather.h"
 #include "engine/paths.h"
 #include "strake/ops/backend.h"
 

@@ -1,4 +1,4 @@
-#include "engine/gather.h"
+#include "comm/gather.h"
 
 namespace strake {
 
