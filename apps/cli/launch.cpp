@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,6 +105,8 @@ class Supervisor {
   std::optional<Descriptor> signals_;
   std::optional<Descriptor> errors_;  // reads mpirun's stderr
   int mpirun_ = 0;
+  // Readable when mpirun has ended: another thread of this process may be given SIGCHLD.
+  std::optional<Descriptor> ended_;
   std::optional<int> status_;             // mpirun's, as waitpid gives it
   int signal_ = 0;                        // told the launcher to end
   std::optional<Clock::time_point> end_;  // when mpirun is no longer waited for
@@ -112,7 +115,7 @@ class Supervisor {
 Supervisor::Supervisor(std::span<const std::string> command, int output) {
   sigset_t watched;
   ::sigemptyset(&watched);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&watched, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&watched, signal);
   if (::sigprocmask(SIG_BLOCK, &watched, nullptr) != 0) fail_errno("sigprocmask");
   signals_.emplace(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
   if (signals_->get() < 0) fail_errno("signalfd");
@@ -123,6 +126,8 @@ Supervisor::Supervisor(std::span<const std::string> command, int output) {
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
   adopt_orphans();
   mpirun_ = start_process(command, output, write_end.get());
+  ended_.emplace(static_cast<int>(::syscall(SYS_pidfd_open, mpirun_, 0)));
+  if (ended_->get() < 0) fail_errno("pidfd_open");
 }
 
 int Supervisor::milliseconds_left() const {
@@ -133,9 +138,10 @@ int Supervisor::milliseconds_left() const {
 
 int Supervisor::run() {
   while (!status_ && milliseconds_left() != 0) {
-    std::array<pollfd, 2> ready{pollfd{signals_->get(), POLLIN, 0},
+    std::array<pollfd, 3> ready{pollfd{signals_->get(), POLLIN, 0},
+                                pollfd{ended_->get(), POLLIN, 0},
                                 pollfd{errors_->get(), POLLIN, 0}};
-    ::poll(ready.data(), errors_->get() < 0 ? 1 : 2, milliseconds_left());
+    ::poll(ready.data(), errors_->get() < 0 ? 2 : 3, milliseconds_left());
     take_messages();
     take_signals();
   }
@@ -156,7 +162,6 @@ int Supervisor::run() {
 void Supervisor::take_signals() {
   signalfd_siginfo info;
   while (::read(signals_->get(), &info, sizeof(info)) == sizeof(info)) {
-    if (info.ssi_signo == SIGCHLD) continue;
     signal_ = static_cast<int>(info.ssi_signo);
     ::kill(mpirun_, SIGTERM);
     end_soon();

@@ -49,6 +49,15 @@ TEST(Launch, DeathOfMpirunEndsTheRun) {
   EXPECT_THAT(program.output(), HasSubstr("strake: mpirun died: killed by signal 9\n"));
 }
 
+// Signals of a process go to any of its threads.
+TEST(Launch, EndsWhereTheLauncherHasOtherThreads) {
+  for (int run = 0; run < 5; ++run) {
+    Program program({RANKS_PROGRAM, "ok", "--ranks", "2", "--threads", "8"});
+    ASSERT_TRUE(program.wait_for_end(kStart)) << program.output();
+    EXPECT_EQ(program.code(), 0) << program.output();
+  }
+}
+
 // A stopped rank and a signal together: nothing may wait for the stopped one.
 TEST(Launch, SignalEndsAStoppedRun) {
   Program program({RANKS_PROGRAM, "stop", "--ranks", "2"});

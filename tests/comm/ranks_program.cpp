@@ -1,6 +1,7 @@
 // A run of several ranks that goes on step by step, and one rank of which may fail on request.
 //   ranks_program MODE [--ranks N] [--rank R] [--deadline MS] [--hostfile F] [--launch-agent A]
-//                      [--mpirun-arg A]... [--mark TEXT]
+//                      [--mpirun-arg A]... [--threads N] [--mark TEXT]
+// --threads: that the launcher has besides its own
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <iostream>
 #include <numeric>
+#include <thread>
 
 #include "base/fail.h"
 #include "comm/communicators.h"
@@ -25,6 +27,7 @@ struct Settings {
   std::string mode;
   int failing_rank = 1;
   GroupOptions group;
+  int threads = 0;
   LaunchOptions launch{.ranks = 1, .hostfile = {}, .launch_agent = {}, .mpirun_args = {}};
 };
 
@@ -37,6 +40,7 @@ Settings parse(std::span<const std::string> arguments) {
     if (name == "--ranks") settings.launch.ranks = std::stoi(value);
     if (name == "--rank") settings.failing_rank = std::stoi(value);
     if (name == "--deadline") settings.group.deadline = std::chrono::milliseconds(std::stoi(value));
+    if (name == "--threads") settings.threads = std::stoi(value);
     if (name == "--hostfile") settings.launch.hostfile = value;
     if (name == "--launch-agent") settings.launch.launch_agent = value;
     if (name == "--mpirun-arg") settings.launch.mpirun_args.push_back(value);
@@ -157,8 +161,10 @@ int run(const Settings& settings) {
 
 int launch_or_run(std::span<const std::string> arguments) {
   const Settings settings = parse(arguments);
-  if (settings.launch.ranks > 1 && !is_launched_rank())
+  if (settings.launch.ranks > 1 && !is_launched_rank()) {
+    for (int i = 0; i < settings.threads; ++i) std::thread([] { ::pause(); }).detach();
     return launch_ranks(settings.launch, arguments);
+  }
   return run(settings);
 }
 
