@@ -85,10 +85,10 @@ struct Integers {
 
   template <class Use>
   STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
-    unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-      const __m256i lanes = load(at + half * kHalfBytes);
-      unrolled<kWordInputs>([&](auto i) STRAKE_INLINE_BODY {
-        use(i, half, field<Bits, i / 2 * Bits + 16 * (i % 2)>(lanes));
+    const __m256i lanes[kHalves] = {load(at), load(at + kHalfBytes)};
+    unrolled<kWordInputs>([&](auto i) STRAKE_INLINE_BODY {
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+        use(i, half, field<Bits, i / 2 * Bits + 16 * (i % 2)>(lanes[half]));
       });
     });
   }
@@ -129,13 +129,16 @@ struct FourBitTable {
   template <class Use>
   STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
     const __m256i nibbles = _mm256_set1_epi8(15);
+    __m256i looked_up[kHalves][2];
     unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
       const __m256i codes = load(at + half * kHalfBytes);
-      const __m256i looked_up[2] = {
-          _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibbles)),
-          _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibbles))};
-      unrolled<8>([&](auto i) STRAKE_INLINE_BODY {
-        use(i, half, field<8, place(i)>(looked_up[i / 2 % 2]));
+      looked_up[half][0] = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibbles));
+      looked_up[half][1] =
+          _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibbles));
+    });
+    unrolled<8>([&](auto i) STRAKE_INLINE_BODY {
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+        use(i, half, field<8, place(i)>(looked_up[half][i / 2 % 2]));
       });
     });
   }
@@ -143,10 +146,14 @@ struct FourBitTable {
   STRAKE_INLINE void pieces(const std::byte*, Use&&) const {}
 };
 
-// Bytes of two inputs of 8 rows: those of the first pair of inputs in the lower half and of the
-// second in the upper, each row's even and odd input side by side.
-STRAKE_INLINE __m256i pairs_in_halves(__m256i bytes) {
-  return _mm256_permute4x64_epi64(bytes, 0xd8);
+// The bytes of four inputs of 8 rows: of the first pair of inputs and of the second, each row's
+// even and odd input side by side. (Moving quarters within a register takes longer than two loads.)
+struct BytePairs {
+  __m128i pair[2];
+};
+STRAKE_INLINE BytePairs load_pairs(const std::byte* at) {
+  const __m128i first_rows = load_bytes16(at), last_rows = load_bytes16(at + 16);
+  return {{_mm_unpacklo_epi64(first_rows, last_rows), _mm_unpackhi_epi64(first_rows, last_rows)}};
 }
 
 // Unsigned 8-bit codes, stored as to_sign_magnitude() has them.
@@ -159,16 +166,20 @@ struct Bytes {
 
   template <class Use>
   STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
-    unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-      const __m256i stored = load(at + half * kHalfBytes);
-      const __m256i negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), stored);
-      const __m256i codes = pairs_in_halves(_mm256_xor_si256(
-          stored, _mm256_or_si256(negative, _mm256_set1_epi8(static_cast<char>(0x80)))));
-      unrolled<2>([&](auto pair) STRAKE_INLINE_BODY {
-        const __m256i lanes = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(codes, pair));
-        constexpr int kInput = pair * 2;
-        use(kInput, half, _mm256_cvtepi32_ps(_mm256_and_si256(lanes, _mm256_set1_epi32(0xff))));
-        use(kInput + 1, half, _mm256_cvtepi32_ps(_mm256_srli_epi32(lanes, 8)));
+    const BytePairs stored[kHalves] = {load_pairs(at), load_pairs(at + kHalfBytes)};
+    unrolled<2>([&](auto pair) STRAKE_INLINE_BODY {
+      constexpr int kInput = pair * 2;
+      __m256i lanes[kHalves];
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+        const __m128i bytes = stored[half].pair[pair];
+        const __m128i negative = _mm_cmpgt_epi8(_mm_setzero_si128(), bytes);
+        lanes[half] = _mm256_cvtepu16_epi32(
+            _mm_xor_si128(bytes, _mm_or_si128(negative, _mm_set1_epi8(static_cast<char>(0x80)))));
+        use(kInput, half,
+            _mm256_cvtepi32_ps(_mm256_and_si256(lanes[half], _mm256_set1_epi32(0xff))));
+      });
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+        use(kInput + 1, half, _mm256_cvtepi32_ps(_mm256_srli_epi32(lanes[half], 8)));
       });
     });
   }
@@ -187,16 +198,18 @@ struct Floats8 {
 
   template <class Use>
   STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
-    const __m256i mask = _mm256_set1_epi16(static_cast<short>(0xbf80));
-    unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-      const __m256i codes = pairs_in_halves(load(at + half * kHalfBytes));
-      const __m256i even =
-          _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 1), mask);
-      const __m256i odd = _mm256_and_si256(_mm256_srai_epi16(codes, 1), mask);
-      unrolled<2>([&](auto pair) STRAKE_INLINE_BODY {
-        constexpr int kInput = pair * 2;
-        use(kInput, half, _mm256_cvtph_ps(_mm256_extracti128_si256(even, pair)));
-        use(kInput + 1, half, _mm256_cvtph_ps(_mm256_extracti128_si256(odd, pair)));
+    const __m128i mask = _mm_set1_epi16(static_cast<short>(0xbf80));
+    const BytePairs codes[kHalves] = {load_pairs(at), load_pairs(at + kHalfBytes)};
+    const auto number = [&](__m128i upper_bytes) STRAKE_INLINE_BODY {
+      return _mm256_cvtph_ps(_mm_and_si128(_mm_srai_epi16(upper_bytes, 1), mask));
+    };
+    unrolled<2>([&](auto pair) STRAKE_INLINE_BODY {
+      constexpr int kInput = pair * 2;
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+        use(kInput, half, number(_mm_slli_epi16(codes[half].pair[pair], 8)));
+      });
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+        use(kInput + 1, half, number(codes[half].pair[pair]));
       });
     });
   }
