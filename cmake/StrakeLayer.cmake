@@ -16,7 +16,7 @@ if(STRAKE_SANITIZE)
   target_compile_options(strake_flags INTERFACE
     -fsanitize=${STRAKE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
     # g++ warns of what the instrumentation makes of the standard library.
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+    "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-array-bounds;-Wno-stringop-overflow>")
   if(STRAKE_SANITIZE MATCHES "undefined")
     # Checks at each use of a pointer or reference take as long to compile as all the rest. What
     # these find, the address sanitizer finds too, or the processor; tests' own code goes without.
