@@ -199,48 +199,62 @@ void multiply_groups(Source& source, const BlockProduct& product, const Tile& ti
         });
       });
     x += Groups * group_size * Rows;
-    // Adds the g-th group's sum to a total.
-    const auto add_group = [&](auto g, auto half, __m256(&total)[Rows]) STRAKE_INLINE_BODY {
-      __m256 scale, bias;
-      if constexpr (Source::kScaled) scale = source.template scale<Groups>(g, half);
-      if constexpr (Source::kBiased) bias = source.template bias<Groups>(g, half, scale);
-      unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
-        if constexpr (Source::kScaled)
-          total[m] = _mm256_fmadd_ps(scale, sum[g][m][half], total[m]);
-        else
-          total[m] = _mm256_add_ps(total[m], sum[g][m][half]);
-        if constexpr (Source::kBiased)
-          total[m] = _mm256_fmadd_ps(bias, _mm256_broadcast_ss(sums + g * Rows + m), total[m]);
-      });
-    };
-    const auto add_groups = [&](auto first, auto count) STRAKE_INLINE_BODY {
+    // Groups that all belong to the step at hand, and do not end it, meet in registers.
+    bool ended = Groups > 1 && cursor.left > Groups * group_size;
+    if constexpr (Groups > 1) {
+      if (ended) {
+        float* const top = stack + cursor.height * Rows * kBlockRows;
+        const bool begins = cursor.left == cursor.step->inputs;
+        unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
+          __m256 total[Rows];
+          unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+            total[m] =
+                begins ? _mm256_setzero_ps() : _mm256_load_ps(top + m * kBlockRows + half * 8);
+          });
+          unrolled<Groups>([&](auto g) STRAKE_INLINE_BODY {
+            __m256 scale, bias;
+            if constexpr (Source::kScaled) scale = source.template scale<Groups>(g, half);
+            if constexpr (Source::kBiased) bias = source.template bias<Groups>(g, half, scale);
+            unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+              if constexpr (Source::kScaled)
+                total[m] = _mm256_fmadd_ps(scale, sum[g][m][half], total[m]);
+              else
+                total[m] = _mm256_add_ps(total[m], sum[g][m][half]);
+              if constexpr (Source::kBiased)
+                total[m] =
+                    _mm256_fmadd_ps(bias, _mm256_broadcast_ss(sums + g * Rows + m), total[m]);
+            });
+          });
+          unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
+            _mm256_store_ps(top + m * kBlockRows + half * 8, total[m]);
+          });
+        });
+        cursor.left -= Groups * group_size;
+      }
+    }
+    unrolled<Groups>([&](auto g) STRAKE_INLINE_BODY {
+      if (ended || g * group_size >= left) return;
       float* const top = stack + cursor.height * Rows * kBlockRows;
       const bool begins = cursor.left == cursor.step->inputs;
       unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        __m256 total[Rows];
+        __m256 scale, bias;
+        if constexpr (Source::kScaled) scale = source.template scale<Groups>(g, half);
+        if constexpr (Source::kBiased) bias = source.template bias<Groups>(g, half, scale);
         unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
-          total[m] = begins ? _mm256_setzero_ps() : _mm256_load_ps(top + m * kBlockRows + half * 8);
-        });
-        unrolled<count>([&](auto g) STRAKE_INLINE_BODY {
-          add_group(std::integral_constant<int, first + g>(), half, total);
-        });
-        unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
-          _mm256_store_ps(top + m * kBlockRows + half * 8, total[m]);
+          float* const at = top + m * kBlockRows + half * 8;
+          __m256 total = begins ? _mm256_setzero_ps() : _mm256_load_ps(at);
+          if constexpr (Source::kScaled)
+            total = _mm256_fmadd_ps(scale, sum[g][m][half], total);
+          else
+            total = _mm256_add_ps(total, sum[g][m][half]);
+          if constexpr (Source::kBiased)
+            total = _mm256_fmadd_ps(bias, _mm256_broadcast_ss(sums + g * Rows + m), total);
+          _mm256_store_ps(at, total);
         });
       });
-    };
-    if (Groups > 1 && cursor.left > Groups * group_size) [[likely]] {
-      add_groups(std::integral_constant<int, 0>(), std::integral_constant<int, Groups>());
-      cursor.left -= Groups * group_size;
-    } else {
-      bool ended = false;
-      unrolled<Groups>([&](auto g) STRAKE_INLINE_BODY {
-        if (ended || g * group_size >= left) return;
-        add_groups(g, std::integral_constant<int, 1>());
-        end_group<Rows>(product, tile, group_size, cursor, stack);
-        ended = cursor.step == cursor.end;
-      });
-    }
+      end_group<Rows>(product, tile, group_size, cursor, stack);
+      ended = cursor.step == cursor.end;
+    });
     if constexpr (Source::kBiased) sums += Groups * Rows;
   }
 }
