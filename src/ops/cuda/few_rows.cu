@@ -9,28 +9,28 @@
 namespace strake::cuda {
 namespace {
 
-FewRowsInstance find_instance(const PackedWeight& weight, DType x, int octets) {
+FewRowsInstance find_instance(const PackedWeight& weight, DType x, FewRowsVariant variant) {
   const PackedFormat format = weight.shape.format;
   switch (format.coding) {
     case Coding::kUInt2:
-      return few_rows_instance<Coding::kUInt2>(format, octets);
+      return few_rows_instance<Coding::kUInt2>(format, variant);
     case Coding::kUInt3:
-      return few_rows_instance<Coding::kUInt3>(format, octets);
+      return few_rows_instance<Coding::kUInt3>(format, variant);
     case Coding::kUInt4:
-      return few_rows_instance<Coding::kUInt4>(format, octets);
+      return few_rows_instance<Coding::kUInt4>(format, variant);
     case Coding::kUInt5:
-      return few_rows_instance<Coding::kUInt5>(format, octets);
+      return few_rows_instance<Coding::kUInt5>(format, variant);
     case Coding::kUInt6:
-      return few_rows_instance<Coding::kUInt6>(format, octets);
+      return few_rows_instance<Coding::kUInt6>(format, variant);
     case Coding::kUInt8:
-      return few_rows_instance<Coding::kUInt8>(format, octets);
+      return few_rows_instance<Coding::kUInt8>(format, variant);
     case Coding::kE2M1:
-      return few_rows_instance<Coding::kE2M1>(format, octets);
+      return few_rows_instance<Coding::kE2M1>(format, variant);
     case Coding::kE4M3:
-      return few_rows_instance<Coding::kE4M3>(format, octets);
+      return few_rows_instance<Coding::kE4M3>(format, variant);
     case Coding::kDense:
-      if (weight.dtype == DType::kBF16) return few_rows_instance<Coding::kDense>(format, octets);
-      return x == DType::kF16 ? few_rows_instance_f16(octets) : FewRowsInstance{};
+      if (weight.dtype == DType::kBF16) return few_rows_instance<Coding::kDense>(format, variant);
+      return x == DType::kF16 ? few_rows_instance_f16(variant) : FewRowsInstance{};
   }
   return {};
 }
@@ -79,8 +79,8 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   p.scales = static_cast<const uint8_t*>(call.weight.scales);
   p.matrix_codes = shape.code_bytes();
   p.matrix_scales = shape.scale_bytes();
-  p.row_codes = shape.tile_offset(1, 0);
-  p.row_scales = shape.scale_offset(1, 0);
+  p.row_codes = static_cast<uint32_t>(shape.tile_offset(1, 0));
+  p.row_scales = static_cast<uint32_t>(shape.scale_offset(1, 0));
   p.leaves = shape.leaves;
   p.steps = call.steps;
   p.perfect = call.steps.perfect(shape.leaves.count) ? 1 : 0;
@@ -102,16 +102,16 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   const int tokens = call.experts.tokens > 0 ? call.experts.tokens : call.x_rows;
   const int most_columns = std::min(out_rows(call), tokens);
   const int octets = p.x_halves == 2 || most_columns > 8 ? 2 : 1;
-  prepared.instance = other != nullptr ? *other : find_instance(call.weight, call.x_dtype, octets);
+  const FewRowsVariant variant = {octets,
+                                  call.experts.rows > 0 ? Matrices::kExperts : Matrices::kOne};
+  prepared.instance = other != nullptr ? *other : find_instance(call.weight, call.x_dtype, variant);
   const bool rows_fit = call.experts.rows > 0
                             ? call.experts.rows <= ExpertRows::kMost && call.x_rows <= 65535
                             : call.x_rows <= (p.x_halves == 2 ? 8 : 16);
   if (prepared.instance.kernel == nullptr || !rows_fit) return prepared;
-  prepared.grid =
-      plan_few_rows(p, shape.format,
-                    {octets, prepared.instance.threads / kLanes, prepared.instance.stages,
-                     prepared.instance.barrier_bytes, prepared.instance.stage_bytes,
-                     device.multiprocessors, device.shared_bytes});
+  prepared.grid = plan_few_rows(p, shape.format,
+                                {octets, prepared.instance.threads / kLanes, prepared.instance.rings,
+                                 device.multiprocessors, device.shared_bytes});
   return prepared;
 }
 

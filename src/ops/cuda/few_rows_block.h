@@ -6,31 +6,50 @@
 
 namespace strake::cuda {
 
+// A thread's way through rows of `width` elements, of which the threads of a block take turns.
+struct RowElements {
+  int rows;
+  int width;
+  int row = 0;
+  int at = static_cast<int>(threadIdx.x);
+
+  __device__ RowElements(int of_rows, int of_width) : rows(of_rows), width(of_width) { settle(); }
+  __device__ bool more() const { return row < rows; }
+  __device__ void next() {
+    at += static_cast<int>(blockDim.x);
+    settle();
+  }
+
+ private:
+  __device__ void settle() {
+#pragma unroll 1
+    for (; at >= width && row < rows; ++row) at -= width;
+  }
+};
+
 // Activations of the slice's leaves to shared memory, each leaf padded with zeros to whole tiles.
 // Ends with a barrier.
-template <class Type>
-__device__ void bring_activations(const FewRowsWork& work, uint8_t* shared) {
+template <class Type, class Work>
+__device__ void bring_activations(const Work& work, uint8_t* shared) {
   const FewRowsParameters& p = work.p;
   const int first_tile = p.leaves.tiles[work.first_leaf];
   const int tiles = p.leaves.tiles[work.first_leaf + work.leaves] - first_tile;
   const int first = p.leaves.cuts[work.first_leaf];
   const int inputs = p.leaves.cuts[work.first_leaf + work.leaves] - first;
-  const auto threads = static_cast<int>(blockDim.x);
   const auto* const x = static_cast<const uint16_t*>(p.x);
   if (p.x_whole != 0) {
-    const int chunks = tiles * 8;
-    for (int i = static_cast<int>(threadIdx.x); i < p.x_rows * chunks; i += threads) {
-      const int row = i / chunks, chunk = i % chunks;
-      const bool there = chunk * 8 < inputs;
-      copy_async(shared + p.x_at + row * p.x_row_bytes + chunk * 16,
-                 x + row * p.x_stride + first + (there ? chunk * 8 : 0), there ? 16 : 0);
+#pragma unroll 1
+    for (RowElements chunk(p.x_rows, tiles * 8); chunk.more(); chunk.next()) {
+      const bool there = chunk.at * 8 < inputs;
+      copy_async(shared + p.x_at + chunk.row * p.x_row_bytes + chunk.at * 16,
+                 x + chunk.row * p.x_stride + first + (there ? chunk.at * 8 : 0), there ? 16 : 0);
     }
     commit_copies();
     wait_for_copies<0>();
   } else {
-    const int width = tiles * kTileInputs;
-    for (int i = static_cast<int>(threadIdx.x); i < p.x_rows * width; i += threads) {
-      const int row = i / width, at = i % width;
+#pragma unroll 1
+    for (RowElements element(p.x_rows, tiles * kTileInputs); element.more(); element.next()) {
+      const int row = element.row, at = element.at;
       int leaf = work.first_leaf;
       while (first_tile + at / kTileInputs >= p.leaves.tiles[leaf + 1]) ++leaf;
       const int input =
@@ -54,9 +73,14 @@ __device__ void bring_activations(const FewRowsWork& work, uint8_t* shared) {
   if constexpr (Type::kAffine) {
     constexpr int kChunks = Type::kFormat.group / 8;  // of a group, a lane each
     const int chunks = tiles * 8, rows = p.x_rows * p.x_halves;
-    for (int i = static_cast<int>(threadIdx.x); i - i % kLanes < rows * chunks; i += threads) {
-      const bool there = i < rows * chunks;
-      const int row = there ? i / chunks : 0, chunk = there ? i % chunks : 0;
+    const auto threads = static_cast<int>(blockDim.x);
+    RowElements next(rows, chunks);
+    // All lanes of a warp or none.
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x) / kLanes * kLanes; i < rows * chunks; i += threads) {
+      const bool there = next.more();
+      const int row = there ? next.row : 0, chunk = there ? next.at : 0;
+      next.next();
       const auto eight =
           *reinterpret_cast<const uint4*>(shared + p.x_at + row * p.x_row_bytes + chunk * 16);
       float sum = 0.0f;
@@ -72,8 +96,8 @@ __device__ void bring_activations(const FewRowsWork& work, uint8_t* shared) {
 }
 
 // A unit's sums to shared memory: [columns][16 rows].
-template <int kOctets>
-__device__ __forceinline__ void store_sums(const FewRowsWork& work, int visit, int lane,
+template <int kOctets, class Work>
+__device__ __forceinline__ void store_sums(const Work& work, int visit, int lane,
                                            float (&sum)[kOctets][4], float* to) {
   const FewRowsParameters& p = work.p;
   if (p.x_halves == 2) {
@@ -82,7 +106,7 @@ __device__ __forceinline__ void store_sums(const FewRowsWork& work, int visit, i
 #pragma unroll
       for (int i = 0; i < 4; ++i) sum[0][i] += sum[octet][i];
   }
-  const int rows = work.has_experts() ? work.visits->rows(visit) : p.x_rows;
+  const int rows = Work::kExperts ? work.visits->rows(visit) : p.x_rows;
 #pragma unroll
   for (int octet = 0; octet < kOctets; ++octet) {
     if (octet > 0 && p.x_halves == 2) continue;
@@ -109,18 +133,34 @@ struct SumTarget {
   int out_row;  // -1: nowhere
   int output;   // counted with the padding of row tiles
 
-  __device__ SumTarget(const FewRowsWork& work, int item, int column, int row) {
+  template <class Work>
+  __device__ SumTarget(const Work& work, int item, int column, int row) {
     const FewRowsParameters& p = work.p;
-    const int part = work.has_experts() ? item / p.row_tiles : 0;
+    const int part = Work::kExperts ? item / p.row_tiles : 0;
     group = work.mixes() ? part : 0;
-    output = item % p.row_tiles * kTileRows + row;
+    output = (item - part * p.row_tiles) * kTileRows + row;
     out_row = column;
-    if (work.has_experts() && !work.mixes()) {
+    if (Work::kExperts && !work.mixes()) {
       const bool there = column < work.visits->rows(part);
       out_row = there ? work.visits->row[work.visits->begin[part] + column] : -1;
     }
   }
 };
+
+// Where a float stands among items' sums, [items][columns][16 rows].
+struct SumPlace {
+  int item;
+  int column;
+  int row;
+
+  __device__ SumPlace(const FewRowsParameters& p, int at) {
+    const int columns = at >> 4;
+    item = p.by_columns.quotient(columns);
+    column = columns - item * p.columns;
+    row = at & 15;
+  }
+};
+static_assert(kTileRows == 16);
 
 __device__ __forceinline__ void store_result(const FewRowsParameters& p, const SumTarget& target,
                                              int node, float value) {
@@ -191,13 +231,14 @@ __device__ __forceinline__ auto sum_perfect_of(int count, const Load& load) {
 }
 
 // Combines the sums of items from `first` on, which stand in `sums`. All threads of the block.
-__device__ inline void finish_items(const FewRowsWork& work, int first, int count, float* sums) {
+template <class Work>
+__device__ void finish_items(const Work& work, int first, int count, float* sums) {
   const FewRowsParameters& p = work.p;
   const int size = p.columns * kTileRows;
   for (int i = static_cast<int>(threadIdx.x); i < count * size; i += static_cast<int>(blockDim.x)) {
-    const int item = i / size, element = i % size;
-    const SumTarget target(work, first + item, element / kTileRows, element % kTileRows);
-    float* const leaves = sums + item * work.leaves * size + element;
+    const SumPlace at(p, i);
+    const SumTarget target(work, first + at.item, at.column, at.row);
+    float* const leaves = sums + at.item * (work.leaves - 1) * size + i;
     if (p.perfect != 0)
       store_result(p, target, 0,
                    sum_perfect_of(work.leaves, [&](int leaf) { return leaves[leaf * size]; }));
@@ -208,7 +249,8 @@ __device__ inline void finish_items(const FewRowsWork& work, int first, int coun
 
 // Whether this block is the last of those with a slice to say so of the items from `first` on. What
 // they wrote before is then there to be read. All threads.
-__device__ inline bool is_last_slice(const FewRowsWork& work, int first, bool* shared) {
+template <class Work>
+__device__ bool is_last_slice(const Work& work, int first, bool* shared) {
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
@@ -223,16 +265,17 @@ __device__ inline bool is_last_slice(const FewRowsWork& work, int first, bool* s
 
 // Where blocks have slices of the leaves, sums go to memory, and the last block that brings its own
 // combines them all. Slices of a perfect tree are subtrees, and bring one sum.
-__device__ inline void finish_subtrees(const FewRowsWork& work, int first, int count,
+template <class Work>
+__device__ void finish_subtrees(const Work& work, int first, int count,
                                        const float* sums, bool* shared) {
   const FewRowsParameters& p = work.p;
   const int size = p.columns * kTileRows, fours = size / 4;
   const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int slice = work.first_leaf / work.leaves;
+  const int slice = static_cast<int>(blockIdx.x) - work.block * p.slices;
   const int64_t row_size = int64_t{p.row_tiles} * kTileRows;
   const auto target_of = [&](int i) {
-    const int element = i % fours * 4;
-    return SumTarget(work, first + i / fours, element / kTileRows, element % kTileRows);
+    const SumPlace at(p, i * 4);
+    return SumTarget(work, first + at.item, at.column, at.row);
   };
   const auto place = [&](const SumTarget& target, int of) {
     return reinterpret_cast<float4*>(
@@ -243,7 +286,7 @@ __device__ inline void finish_subtrees(const FewRowsWork& work, int first, int c
   for (int i = thread; i < count * fours; i += threads) {
     const SumTarget target = target_of(i);
     if (target.out_row < 0) continue;
-    const float* const leaves = sums + i / fours * work.leaves * size + i % fours * 4;
+    const float* const leaves = sums + SumPlace(p, i * 4).item * (work.leaves - 1) * size + i * 4;
     *place(target, slice) = sum_perfect_of(work.leaves, [&](int leaf) {
       return *reinterpret_cast<const float4*>(leaves + leaf * size);
     });
@@ -264,7 +307,8 @@ __device__ inline void finish_subtrees(const FewRowsWork& work, int first, int c
 }
 
 // The same for any tree, leaf by leaf. `room` has as many floats as `sums`.
-__device__ inline void finish_leaves(const FewRowsWork& work, int first, int count,
+template <class Work>
+__device__ void finish_leaves(const Work& work, int first, int count,
                                      const float* sums, float* room, bool* shared) {
   const FewRowsParameters& p = work.p;
   const int size = p.columns * kTileRows;
@@ -277,16 +321,17 @@ __device__ inline void finish_leaves(const FewRowsWork& work, int first, int cou
            target.output;
   };
   for (int i = thread; i < count * work.leaves * size; i += threads) {
-    const int unit = i / size, element = i % size;
-    const SumTarget target(work, first + unit / work.leaves, element / kTileRows,
-                           element % kTileRows);
-    if (target.out_row >= 0) *place(target, work.first_leaf + unit % work.leaves) = sums[i];
+    const SumPlace at(p, i);  // of a unit, not of an item
+    const int item = work.by_leaves.quotient(at.item);
+    const SumTarget target(work, first + item, at.column, at.row);
+    if (target.out_row >= 0)
+      *place(target, work.first_leaf + at.item - item * work.leaves) = sums[i];
   }
   if (is_last_slice(work, first, shared)) {
     const int at_once = min(threads, p.units * size / p.leaves.count);
     for (int i = thread; thread < at_once && i < count * size; i += at_once) {
-      const int item = i / size, element = i % size;
-      const SumTarget target(work, first + item, element / kTileRows, element % kTileRows);
+      const SumPlace at(p, i);
+      const SumTarget target(work, first + at.item, at.column, at.row);
       if (target.out_row < 0) continue;
       for (int leaf = 0; leaf < p.leaves.count; ++leaf)
         room[leaf * at_once + thread] = __ldcg(place(target, leaf));
@@ -296,40 +341,45 @@ __device__ inline void finish_leaves(const FewRowsWork& work, int first, int cou
   __syncthreads();
 }
 
-template <class Type, int kOctets, class Tuning>
-__global__ void __launch_bounds__(Tuning::kWarps* kLanes, 1)
+template <class Type, int kOctets, Matrices kMatrices, int kWarps>
+__global__ void __launch_bounds__(kWarps* kLanes, 1)
     few_rows_kernel(const __grid_constant__ FewRowsParameters p) {
-  using Shape = FewRowsShape<Type, Tuning>;
+  using Shape = FewRowsShape<Type>;
   using Ring = typename Shape::Ring;
+  using Work = FewRowsWork<kMatrices>;
   constexpr PackedFormat kFormat = Type::kFormat;
   uint8_t* const shared = dynamic_shared();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int warp = static_cast<int>(threadIdx.x) / kLanes;
+  // The compiler is to know that it is the same in all lanes.
+  const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kLanes, 0);
   let_successor_start();
   auto* const visits = reinterpret_cast<ExpertVisits*>(shared + p.visits_at);
-  FewRowsWork work(p, visits);
-  if (work.has_experts()) {
+  Work work(p, visits);
+  if constexpr (Work::kExperts) {
     wait_for_predecessor();
     visits->make(p.experts, p.x_halves == 2 ? 8 : 8 * kOctets);
   }
   work.divide_items();
-  Ring ring(shared + Shape::kRingsAt + warp * p.stages * Ring::kStageBytes, p.stages,
+  Ring ring(shared + p.rings_at + warp * p.ring.stages * p.ring.stage_bytes, p.ring,
             shared + warp * Ring::kBarrierBytes, lane);
-  ChunkCursor<Shape> cursor(work, warp, Tuning::kWarps);
+  ChunkCursor<Shape, Work, kWarps> cursor(work, warp);
 #pragma unroll 1
-  for (int stage = 0; stage < p.stages; ++stage) cursor.fill(ring);
+  for (int stage = 0; stage < p.ring.stages; ++stage) {
+    cursor.fill(ring);
+    ring.leave();
+  }
   // Weights are on their way; what the kernel before this one makes is not needed until now.
-  if (!work.has_experts()) wait_for_predecessor();
+  if constexpr (!Work::kExperts) wait_for_predecessor();
   bring_activations<Type>(work, shared);
 
   const int first_tile = p.leaves.tiles[work.first_leaf];
   const int size = p.columns * kTileRows;
   const auto* const group_sums = reinterpret_cast<const float*>(shared + p.group_sums_at);
-  constexpr int kTileGroups = kFormat.groups_per_block();
+  const int tile_sums = kFormat.groups_per_block() * p.x_rows * p.x_halves;  // or a block's
   LaneColumns<kOctets> columns;
-  if (!work.has_experts()) columns.set(work, 0, lane, shared_address(shared));
+  if constexpr (!Work::kExperts) columns.set(work, 0, lane, shared_address(shared));
   LeafSums<Type, kOctets> leaf;
-  UnitWalk walk(work, warp, Tuning::kWarps);
+  UnitWalk<Work, kWarps> walk(work, warp);
   int turn = 0;
 #pragma unroll 1
   for (int first = work.first_item; first < work.end_item; first += p.items_at_once, turn ^= 1) {
@@ -345,36 +395,37 @@ __global__ void __launch_bounds__(Tuning::kWarps* kLanes, 1)
       }
 #pragma unroll 1
       for (int visit = unit.visit; visit < unit.visit_end; ++visit) {
-        if (work.has_experts()) columns.set(work, visit, lane, shared_address(shared));
+        if constexpr (Work::kExperts) columns.set(work, visit, lane, shared_address(shared));
         leaf.clear();
-        const int end = p.leaves.tiles[unit.leaf + 1];
+        int tile = p.leaves.tiles[unit.leaf] - first_tile;
+        const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
 #pragma unroll 1
-        for (int tile = p.leaves.tiles[unit.leaf]; tile < end;) {
-          const uint8_t* const stage = ring.wait();
+        while (tile < end) {
+          const uint8_t* codes = ring.wait();
+          const uint8_t* scales = codes + p.ring.scales_at;
+          const int chunk_end = min(tile + p.chunk_tiles, end);
           const auto add = [&](int i) {
-            leaf.add_tile(p, stage + i * kFormat.tile_bytes(),
-                          stage + Shape::kChunkTiles * kFormat.tile_bytes() +
-                              i / Shape::kPerBlock * kFormat.scale_block_bytes(),
-                          tile + i, columns, (tile + i - first_tile) * (kTileInputs * 2),
-                          group_sums + (tile + i - first_tile) / Shape::kPerBlock * kTileGroups *
-                                           (p.x_rows * p.x_halves),
-                          lane);
+            leaf.add_tile(p, codes + i * kFormat.tile_bytes(),
+                          scales + i / Shape::kPerBlock * kFormat.scale_block_bytes(), i, columns,
+                          (tile + i) * (kTileInputs * 2),
+                          group_sums + (tile + i) / Shape::kPerBlock * tile_sums, lane);
           };
-          const int tiles = min(Shape::kChunkTiles, end - tile);
-          if (tiles == Shape::kChunkTiles) {
-            // Two tiles at a time wait for each other's instructions, not each for its own.
-            constexpr int kAtOnce = Shape::kChunkTiles % 2 == 0 ? 2 : 1;
+          constexpr int kAtOnce = Shape::kAtOnce;
 #pragma unroll 1
-            for (int i = 0; i < Shape::kChunkTiles; i += kAtOnce)
+          for (; tile + kAtOnce <= chunk_end; tile += kAtOnce) {
 #pragma unroll
-              for (int j = 0; j < kAtOnce; ++j) add(i + j);
-          } else {
-#pragma unroll 1
-            for (int i = 0; i < tiles; ++i) add(i);
+            for (int i = 0; i < kAtOnce; ++i) add(i);
+            codes += kAtOnce * kFormat.tile_bytes();
+            scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
           }
-          tile += tiles;
-          ring.release();
+          if constexpr (kAtOnce > Shape::kPerBlock)
+            if (tile < chunk_end) {
+              add(0);
+              ++tile;
+            }
+          __syncwarp();
           cursor.fill(ring);
+          ring.leave();
         }
         store_sums<kOctets>(work, visit, lane, leaf.sum, to);
         __syncwarp();

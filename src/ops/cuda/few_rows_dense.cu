@@ -2,10 +2,10 @@
 
 namespace strake::cuda {
 
-template FewRowsInstance few_rows_instance<Coding::kDense>(PackedFormat, int);
+template FewRowsInstance few_rows_instance<Coding::kDense>(PackedFormat, FewRowsVariant);
 
-FewRowsInstance few_rows_instance_f16(int octets) {
-  return few_rows_kernels<PackedType<Coding::kDense, Scaling::kNone, kTileInputs, __half>>(octets);
+FewRowsInstance few_rows_instance_f16(FewRowsVariant variant) {
+  return few_rows_variant<PackedType<Coding::kDense, Scaling::kNone, kTileInputs, __half>>(variant);
 }
 
 }  // namespace strake::cuda

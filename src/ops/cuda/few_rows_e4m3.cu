@@ -2,6 +2,6 @@
 
 namespace strake::cuda {
 
-template FewRowsInstance few_rows_instance<Coding::kE4M3>(PackedFormat, int);
+template FewRowsInstance few_rows_instance<Coding::kE4M3>(PackedFormat, FewRowsVariant);
 
 }  // namespace strake::cuda

@@ -2,32 +2,36 @@
 #pragma once
 
 #include "ops/cuda/few_rows.h"
+#include "ops/cuda/few_rows_plan.h"
 
 namespace strake::cuda {
 
 struct FewRowsInstance {
   void (*kernel)(FewRowsParameters) = nullptr;
   int threads = 0;
-  int stages = 0;         // of rings, at most
-  int barrier_bytes = 0;  // of shared memory, before rings
-  int stage_bytes = 0;    // of a stage of all warps
+  FewRowsRings rings = kFewRowsRings;
 };
 
-// A kernel with 8 * octets columns. Each defined in a source of its own: they take long to compile.
-template <Coding kCoding>
-FewRowsInstance few_rows_instance(PackedFormat format, int octets);
-// Dense codes are bfloat16, or float16 that multiply float16.
-FewRowsInstance few_rows_instance_f16(int octets);
+struct FewRowsVariant {
+  int octets;  // of columns: 1 or 2
+  Matrices matrices;
+};
 
-extern template FewRowsInstance few_rows_instance<Coding::kUInt2>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kUInt3>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kUInt4>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kUInt5>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kUInt6>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kUInt8>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kE2M1>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kE4M3>(PackedFormat, int);
-extern template FewRowsInstance few_rows_instance<Coding::kDense>(PackedFormat, int);
+// Each defined in a source of its own: they take long to compile.
+template <Coding kCoding>
+FewRowsInstance few_rows_instance(PackedFormat format, FewRowsVariant variant);
+// Dense codes are bfloat16, or float16 that multiply float16.
+FewRowsInstance few_rows_instance_f16(FewRowsVariant variant);
+
+extern template FewRowsInstance few_rows_instance<Coding::kUInt2>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kUInt3>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kUInt4>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kUInt5>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kUInt6>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kUInt8>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kE2M1>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kE4M3>(PackedFormat, FewRowsVariant);
+extern template FewRowsInstance few_rows_instance<Coding::kDense>(PackedFormat, FewRowsVariant);
 
 struct FewRowsPlace {
   Order order;

@@ -11,20 +11,11 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "ops/cuda/expert_visits.h"
-#include "ops/cuda/few_rows_parameters.h"
+#include "ops/cuda/few_rows_work.h"
 #include "ops/cuda/fragments.h"
 #include "ops/cuda/ptx.h"
-#include "ops/cuda/weight_ring.h"
 
 namespace strake::cuda {
-
-template <int Warps, int Stages, int ChunkBytes>
-struct FewRowsTuning {
-  static constexpr int kWarps = Warps;
-  static constexpr int kStages = Stages;          // at most; two at least
-  static constexpr int kChunkBytes = ChunkBytes;  // of codes in a stage, about
-};
 
 // A packed format as a type. Element is what A and B are: __nv_bfloat16, or __half for dense
 // float16 weights and activations.
@@ -35,187 +26,21 @@ struct PackedType {
   using T = Element;
 };
 
-template <class Type, class Tuning>
-struct FewRowsShape {
-  static constexpr PackedFormat kFormat = Type::kFormat;
-  static constexpr int kPerBlock = kFormat.tiles_per_block();
-  static constexpr int kWanted = Tuning::kChunkBytes / kFormat.tile_bytes() / kPerBlock * kPerBlock;
-  static constexpr int kChunkTiles = kWanted < kPerBlock ? kPerBlock : kWanted;
-  static constexpr int kChunkScales = kChunkTiles / kPerBlock * kFormat.scale_block_bytes();
-  using Ring = WeightRing<Tuning::kStages, kChunkTiles * kFormat.tile_bytes(), kChunkScales>;
-  static constexpr int kThreads = Tuning::kWarps * kLanes;
-  static constexpr int kRingsAt = (Tuning::kWarps * Ring::kBarrierBytes + 127) / 128 * 128;
-  static constexpr int kStageBytes = Tuning::kWarps * Ring::kStageBytes;  // of all warps
-};
-
-// Which weights a warp multiplies: a leaf of a row tile of the matrices of some visits.
-struct LeafUnit {
-  int row_tile;
-  int leaf;
-  int visit;  // without experts there is one, of matrix 0
-  int visit_end;
-};
-
-struct FewRowsWork {
-  const FewRowsParameters& p;
-  const ExpertVisits* visits;
-  int first_leaf;
-  int leaves;  // of this block's slice
-  int first_item = 0;
-  int end_item = 0;  // of this block's
-
-  __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made)
-      : p(parameters), visits(made) {
-    const int slice = static_cast<int>(blockIdx.x) % p.slices;
-    first_leaf = slice * p.leaves.count / p.slices;
-    leaves = (slice + 1) * p.leaves.count / p.slices - first_leaf;
-  }
-  __device__ bool has_experts() const { return p.experts.rows > 0; }
-  __device__ bool mixes() const { return p.experts.tokens > 0; }
-  // Once visits are made: blocks of a slice have equally many items, or one more.
-  __device__ void divide_items() {
-    int items = p.row_tiles;
-    if (has_experts()) items *= mixes() ? p.experts.groups : visits->visits;
-    const auto block = static_cast<int64_t>(blockIdx.x) / p.slices;
-    const auto blocks = static_cast<int64_t>(gridDim.x) / p.slices;
-    first_item = static_cast<int>(block * items / blocks);
-    end_item = static_cast<int>((block + 1) * items / blocks);
-  }
-  // Items from `first` on that are taken at once.
-  __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
-  // Which turn of this block's takes them, counted over all blocks of a slice.
-  __device__ int turn_of(int first) const {
-    return static_cast<int>(blockIdx.x) / p.slices * p.turns +
-           (first - first_item) / p.items_at_once;
-  }
-};
-
-// A warp's way through the units of a block.
-class UnitWalk {
- public:
-  __device__ UnitWalk(const FewRowsWork& work, int warp, int warps)
-      : work_(work),
-        begin_item_(warp / work.leaves),
-        begin_leaf_(warp % work.leaves),
-        step_items_(warps / work.leaves),
-        step_leaves_(warps % work.leaves) {}
-
-  // Its first of the items from `first` on.
-  __device__ void begin(int first) {
-    first_ = first;
-    count_ = work_.items_at(first);
-    item_ = begin_item_;
-    leaf_ = begin_leaf_;
-  }
-  __device__ bool more() const { return item_ < count_; }
-  __device__ void next() {
-    item_ += step_items_;
-    leaf_ += step_leaves_;
-    if (leaf_ < work_.leaves) return;
-    leaf_ -= work_.leaves;
-    ++item_;
-  }
-  // Among the units of these items.
-  __device__ int index() const { return item_ * work_.leaves + leaf_; }
-  __device__ LeafUnit unit() const {
-    LeafUnit unit = {first_ + item_, work_.first_leaf + leaf_, 0, 1};
-    if (work_.has_experts()) {
-      const int part = unit.row_tile / work_.p.row_tiles;
-      unit.row_tile -= part * work_.p.row_tiles;
-      unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
-      unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
-    }
-    return unit;
-  }
-
- private:
-  const FewRowsWork& work_;
-  int begin_item_;
-  int begin_leaf_;
-  int step_items_;
-  int step_leaves_;
-  int first_ = 0;
-  int count_ = 0;
-  int item_ = 0;
-  int leaf_ = 0;
-};
-
-// The chunks of weights that a warp multiplies, in order.
-template <class Shape>
-class ChunkCursor {
- public:
-  __device__ ChunkCursor(const FewRowsWork& work, int warp, int warps)
-      : work_(work), walk_(work, warp, warps), first_(work.first_item) {
-    walk_.begin(first_);
-    find_unit();
-  }
-  // Has the next one brought, if there is one.
-  __device__ void fill(typename Shape::Ring& ring) {
-    constexpr int kTileBytes = Shape::kFormat.tile_bytes();
-    constexpr int kBlockBytes = Shape::kFormat.scale_block_bytes();
-    if (first_ >= work_.end_item) {
-      ring.fill(nullptr, 0, nullptr, 0);
-      return;
-    }
-    const int tiles = min(Shape::kChunkTiles, left_);
-    ring.fill(codes_, tiles * kTileBytes, scales_, tiles / Shape::kPerBlock * kBlockBytes);
-    codes_ += tiles * kTileBytes;
-    scales_ += tiles / Shape::kPerBlock * kBlockBytes;
-    left_ -= tiles;
-    if (left_ > 0) return;
-    if (++unit_.visit < unit_.visit_end) return begin_visit();
-    walk_.next();
-    find_unit();
-  }
-
- private:
-  __device__ void begin_visit() {
-    const FewRowsParameters& p = work_.p;
-    const int tile = p.leaves.tiles[unit_.leaf];
-    left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
-    codes_ = p.codes + unit_.row_tile * p.row_codes + int64_t{tile} * Shape::kFormat.tile_bytes();
-    scales_ = p.scales + unit_.row_tile * p.row_scales +
-              int64_t{tile / Shape::kPerBlock} * Shape::kFormat.scale_block_bytes();
-    if (!work_.has_experts()) return;
-    const int64_t matrix = work_.visits->matrix[unit_.visit];
-    codes_ += matrix * p.matrix_codes;
-    scales_ += matrix * p.matrix_scales;
-  }
-  // The next unit from where it stands on that has a visit.
-  __device__ void find_unit() {
-    while (first_ < work_.end_item) {
-      for (; walk_.more(); walk_.next()) {
-        unit_ = walk_.unit();
-        if (unit_.visit < unit_.visit_end) return begin_visit();
-      }
-      first_ += work_.p.items_at_once;
-      walk_.begin(first_);
-    }
-  }
-
-  const FewRowsWork& work_;
-  UnitWalk walk_;
-  int first_;  // item of those taken at once
-  LeafUnit unit_ = {};
-  int left_ = 0;  // tiles of the visit
-  const uint8_t* codes_ = nullptr;
-  const uint8_t* scales_ = nullptr;
-};
-
 // Where a lane finds the activations of a visit's columns.
 template <int kOctets>
 struct LaneColumns {
   uint32_t row[kOctets];  // shared address of what the lane names to ldmatrix
   int sums[kOctets][2];   // of columns 2t and 2t + 1 among a group's sums
 
-  __device__ void set(const FewRowsWork& work, int visit, int lane, uint32_t shared) {
+  template <class Work>
+  __device__ void set(const Work& work, int visit, int lane, uint32_t shared) {
     const FewRowsParameters& p = work.p;
 #pragma unroll
     for (int octet = 0; octet < kOctets; ++octet) {
       const auto of_column = [&](int column) {
         const bool halves = p.x_halves == 2;
         const int in_visit = column + (halves ? 0 : 8 * octet);
-        const int row = work.has_experts()
+        const int row = Work::kExperts
                             ? work.visits->source[work.visits->begin[visit] +
                                                   min(in_visit, work.visits->rows(visit) - 1)]
                             : min(in_visit, p.x_rows - 1);
@@ -249,7 +74,8 @@ struct LeafSums {
       for (float& value : four) value = 0.0f;
   }
 
-  // `x` is the byte of the tile in a row of activations, `group_sums` those of the tile's groups.
+  // `tile` counts from any that begins a group. `x` is the byte of the tile in a row of activations,
+  // `group_sums` those of the tile's groups.
   __device__ __forceinline__ void add_tile(const FewRowsParameters& p, const uint8_t* codes,
                                            const uint8_t* scales, int tile,
                                            const LaneColumns<kOctets>& columns, int x,

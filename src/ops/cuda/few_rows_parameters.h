@@ -50,13 +50,48 @@ inline constexpr int kExpertVisitsBytes = 5120;
 // What sums are rounded to.
 enum class OutType : int { kF32, kBF16, kF16 };
 
+// Division by what the host knows. Right where dividend times divisor is at most 2^31.
+struct Divisor {
+  uint32_t multiplier = 0;
+
+  Divisor() = default;
+  constexpr explicit Divisor(int by)
+      : multiplier((kOne + static_cast<uint32_t>(by) - 1) / static_cast<uint32_t>(by)) {}
+  constexpr int quotient(int dividend) const {
+    return static_cast<int>(uint64_t{static_cast<uint32_t>(dividend)} * multiplier / kOne);
+  }
+
+ private:
+  static constexpr uint32_t kOne = uint32_t{1} << 31;
+};
+constexpr bool divides_exactly(int by) {
+  const Divisor divisor(by);
+  for (int i = 1; i * by < 1000; ++i)
+    if (divisor.quotient(i * by - 1) != i - 1 || divisor.quotient(i * by) != i) return false;
+  return true;
+}
+static_assert(divides_exactly(1) && divides_exactly(2) && divides_exactly(3) &&
+              divides_exactly(7) && divides_exactly(13) && divides_exactly(16) &&
+              divides_exactly(255));
+
+// A warp's ring of stages: codes of some tiles and their scales each.
+inline constexpr int kMostStages = 4;
+struct RingShape {
+  int stages = 0;  // 2 to kMostStages
+  int stage_bytes = 0;
+  int scales_at = 0;
+};
+
+// What rows multiply: one matrix all, or experts' that they choose.
+enum class Matrices { kOne, kExperts };
+
 struct FewRowsParameters {
   const uint8_t* codes;
   const uint8_t* scales;
   int64_t matrix_codes;  // bytes
   int64_t matrix_scales;
-  int64_t row_codes;  // bytes of a row tile
-  int64_t row_scales;
+  uint32_t row_codes;  // bytes of a row tile
+  uint32_t row_scales;
   Leaves leaves;
   LeafSteps steps;
   int perfect;     // LeafSteps::perfect()
@@ -74,14 +109,23 @@ struct FewRowsParameters {
   int outputs;
   int row_tiles;
   ExpertRows experts;
-  int stages;          // of a warp's ring
+  RingShape ring;
+  int chunk_tiles;     // that a stage has at most
   int slices;          // of leaves, that blocks divide
+  Divisor by_slices;
+  int least_leaves;  // of a slice; others have one more
+  Divisor by_leaves[2];
+  int blocks;            // of a slice
+  int block_items;       // but of experts' rows apart: a block's, and some blocks have one more
+  int blocks_with_more;
   int items_at_once;   // that a block takes
   int turns;           // of a block, at most
   int columns;         // of sums for an item
+  Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
   unsigned* arrivals;  // zeros
-  // Where a block's shared memory has what.
+  // Where a block's shared memory has what; barriers stand first.
+  int rings_at;
   int sums_at;  // [2][units][columns][16 rows]
   int units;    // of the largest slice: items_at_once times its leaves
   int x_at;     // [x_rows * x_halves][x_row_bytes]

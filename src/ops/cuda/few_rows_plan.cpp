@@ -26,6 +26,23 @@ int choose_items(int leaves, int warps, int most, Prefer prefer) {
   return best;
 }
 
+// The first of the rings that fits, if one does.
+bool choose_ring(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size,
+                 int64_t others) {
+  for (const FewRowsRing& ring : size.rings) {
+    if (ring.stages == 0) continue;
+    const int blocks =
+        std::max(1, ring.chunk_bytes / format.tile_bytes() / format.tiles_per_block());
+    p.chunk_tiles = blocks * format.tiles_per_block();
+    p.ring.scales_at = p.chunk_tiles * format.tile_bytes();
+    p.ring.stage_bytes = aligned(p.ring.scales_at + blocks * format.scale_block_bytes());
+    p.ring.stages = static_cast<int>(std::min<int64_t>(
+        (size.shared_bytes - others) / (size.warps * p.ring.stage_bytes), ring.stages));
+    if (p.ring.stages >= 2) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size) {
@@ -55,6 +72,11 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     p.items_at_once =
         choose_items(most_leaves, size.warps, share, slices == 1 ? Prefer::kFew : Prefer::kMany);
     p.slices = slices;
+    p.by_slices = Divisor(slices);
+    p.least_leaves = leaves / slices;
+    p.by_leaves[0] = Divisor(p.least_leaves);
+    p.by_leaves[1] = Divisor(p.least_leaves + 1);
+    p.by_columns = Divisor(p.columns);
     p.units = p.items_at_once * most_leaves;
     const int64_t sums = int64_t{2} * p.units * p.columns * kTileRows * 4;
     p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
@@ -62,17 +84,19 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     const int64_t group_sums =
         affine ? int64_t{most_tiles} * kTileInputs / format.group * rows * 4 : 0;
     const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
-    const int64_t others = size.barrier_bytes + sums + x + group_sums + visits + 1024;
-    p.stages = static_cast<int>(
-        std::min<int64_t>((size.shared_bytes - others) / size.stage_bytes, size.stages));
-    if (p.stages < 2) continue;
-    p.sums_at = aligned(size.barrier_bytes + p.stages * size.stage_bytes);
+    p.rings_at = aligned(size.warps * kMostStages * 8);
+    const int64_t others = p.rings_at + sums + x + group_sums + visits + 1024;
+    if (!choose_ring(p, format, size, others)) continue;
+    p.sums_at = p.rings_at + size.warps * p.ring.stages * p.ring.stage_bytes;
     p.x_at = p.sums_at + aligned(static_cast<int>(sums));
     p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
     p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
     p.last_at = p.visits_at + aligned(static_cast<int>(visits));
     const int64_t all_turns = (items + p.items_at_once - 1) / p.items_at_once;
     const int64_t blocks = std::min<int64_t>(blocks_of_slice, all_turns);
+    p.blocks = static_cast<int>(blocks);
+    p.block_items = static_cast<int>(items / blocks);
+    p.blocks_with_more = static_cast<int>(items % blocks);
     const int64_t most_items = (items + blocks - 1) / blocks;
     p.turns = static_cast<int>((most_items + p.items_at_once - 1) / p.items_at_once);
     if (slices > 1 && blocks * p.turns > kMaxArrivals) continue;

@@ -2,6 +2,6 @@
 
 namespace strake::cuda {
 
-template FewRowsInstance few_rows_instance<Coding::kUInt2>(PackedFormat, int);
+template FewRowsInstance few_rows_instance<Coding::kUInt2>(PackedFormat, FewRowsVariant);
 
 }  // namespace strake::cuda

@@ -2,6 +2,6 @@
 
 namespace strake::cuda {
 
-template FewRowsInstance few_rows_instance<Coding::kUInt5>(PackedFormat, int);
+template FewRowsInstance few_rows_instance<Coding::kUInt5>(PackedFormat, FewRowsVariant);
 
 }  // namespace strake::cuda

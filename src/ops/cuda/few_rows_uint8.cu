@@ -2,6 +2,6 @@
 
 namespace strake::cuda {
 
-template FewRowsInstance few_rows_instance<Coding::kUInt8>(PackedFormat, int);
+template FewRowsInstance few_rows_instance<Coding::kUInt8>(PackedFormat, FewRowsVariant);
 
 }  // namespace strake::cuda

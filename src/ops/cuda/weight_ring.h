@@ -3,27 +3,28 @@
 
 #include <cstdint>
 
+#include "ops/cuda/few_rows_parameters.h"
 #include "ops/cuda/ptx.h"
 
 namespace strake::cuda {
 
-// Two to kMostStages stages, of `kCodes` bytes of codes and `kScales` of scales at most. The warp
-// that fills them reads them, so that no other has to wait. From sm_90 on the copy engine fills
-// them.
-template <int kMostStages, int kCodes, int kScales>
+// Whether codes have scales beside them.
+enum class RingScales { kNone, kThere };
+
+// Two to kMostStages stages. The warp that fills them reads them, so that no other has to wait. From
+// sm_90 on the copy engine fills them. One stage is at hand at a time: it is filled and left, and
+// when the ring comes back to it, waited for, read, filled again and left.
+template <int kMostStages, RingScales kScales>
 class WeightRing {
  public:
-  static constexpr int kStageBytes = (kCodes + kScales + 127) / 128 * 128;
   static constexpr int kBarrierBytes = kMostStages * 8;
 
-  // Memory for `count` stages and for barriers, of this warp.
-  __device__ WeightRing(uint8_t* stages, int count, uint8_t* barriers, int lane)
-      : stages_(stages), count_(count), barriers_(shared_address(barriers)), lane_(lane) {
+  // Memory for the stages and for barriers, of this warp.
+  __device__ WeightRing(uint8_t* stages, RingShape shape, uint8_t* barriers, int lane)
+      : stages_(stages), shape_(shape), barriers_(shared_address(barriers)), lane_(lane) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-    if (lane == 0) {
-      for (int stage = 0; stage < count; ++stage)
-        asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barriers_ + 8 * stage)
-                     : "memory");
+    if (lane < kMostStages) {
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barriers_ + 8 * lane) : "memory");
       asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::
                        : "memory");
     }
@@ -32,33 +33,34 @@ class WeightRing {
 #endif
   }
 
-  // Bytes are multiples of 16; 0 of codes: nothing is left to bring.
-  __device__ void fill(const uint8_t* codes, int code_bytes, const uint8_t* scales,
-                       int scale_bytes) {
-    uint8_t* const to = stages_ + fill_ * kStageBytes;
+  // Of the stage at hand, which all lanes have read. Bytes are multiples of 16; 0 of codes: nothing
+  // is left to bring.
+  __device__ __forceinline__ void fill(const uint8_t* codes, uint32_t code_bytes,
+                                       const uint8_t* scales, uint32_t scale_bytes) {
+    uint8_t* const to = stages_ + at_ * shape_.stage_bytes;
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-    if (lane_ == 0 && code_bytes > 0) {
-      const uint32_t barrier = barriers_ + 8 * fill_;
+    if (code_bytes > 0 && elected()) {
+      const uint32_t barrier = barriers_ + 8 * at_;
       asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier),
                    "r"(code_bytes + scale_bytes)
                    : "memory");
       copy(to, codes, code_bytes, barrier);
-      if (kScales > 0) copy(to + kCodes, scales, scale_bytes, barrier);
+      if constexpr (kScales == RingScales::kThere)
+        copy(to + shape_.scales_at, scales, scale_bytes, barrier);
     }
 #else
-    for (int i = 16 * lane_; i < code_bytes; i += 512) copy_async(to + i, codes + i, 16);
-    if (kScales > 0 && code_bytes > 0)
-      for (int i = 16 * lane_; i < scale_bytes; i += 512)
-        copy_async(to + kCodes + i, scales + i, 16);
+    for (uint32_t i = 16 * lane_; i < code_bytes; i += 512) copy_async(to + i, codes + i, 16);
+    if (kScales == RingScales::kThere && code_bytes > 0)
+      for (uint32_t i = 16 * lane_; i < scale_bytes; i += 512)
+        copy_async(to + shape_.scales_at + i, scales + i, 16);
     commit_copies();
 #endif
-    fill_ = fill_ + 1 == count_ ? 0 : fill_ + 1;
   }
 
-  // The stage filled first of those not yet read, when it is there.
-  __device__ const uint8_t* wait() {
+  // The stage at hand, when what it was filled with is there.
+  __device__ __forceinline__ const uint8_t* wait() {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-    const uint32_t barrier = barriers_ + 8 * read_;
+    const uint32_t barrier = barriers_ + 8 * at_;
     uint32_t done = 0;
     while (done == 0)
       asm volatile(
@@ -70,28 +72,40 @@ class WeightRing {
           : "memory");
 #else
     // The oldest of the groups that are open, one a stage.
-    if (count_ == 2)
+    if (shape_.stages == 2)
       wait_for_copies<1>();
-    else if (count_ == 3)
+    else if (shape_.stages == 3)
       wait_for_copies<2>();
     else
       wait_for_copies<3>();
     __syncwarp();
 #endif
-    return stages_ + read_ * kStageBytes;
+    return stages_ + at_ * shape_.stage_bytes;
   }
-  // All lanes have read it: the next fill() may take its place.
-  __device__ void release() {
-    __syncwarp();
-    if (++read_ == count_) {
-      read_ = 0;
-      parity_ ^= 1;
-    }
+
+  // The next stage is at hand.
+  __device__ __forceinline__ void leave() {
+    if (++at_ < shape_.stages) return;
+    at_ = 0;
+    parity_ ^= 1;
   }
 
  private:
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-  __device__ void copy(uint8_t* to, const uint8_t* from, int bytes, uint32_t barrier) const {
+  // In one lane: the compiler knows of elect.sync that it is one, and of a comparison it does not.
+  __device__ __forceinline__ static bool elected() {
+    uint32_t here;
+    asm volatile(
+        "{\n.reg .pred here;\n"
+        "elect.sync _|here, 0xffffffff;\n"
+        "selp.u32 %0, 1, 0, here;\n}"
+        : "=r"(here)
+        :
+        : "memory");
+    return here != 0;
+  }
+  __device__ __forceinline__ void copy(uint8_t* to, const uint8_t* from, uint32_t bytes,
+                                       uint32_t barrier) const {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], "
         "[%1], %2, [%3], %4;" ::"r"(shared_address(to)),
@@ -101,13 +115,12 @@ class WeightRing {
 #endif
 
   uint8_t* stages_;
-  int count_;
+  RingShape shape_;
   uint32_t barriers_;
   int lane_;
   uint64_t policy_ = 0;
-  int fill_ = 0;
-  int read_ = 0;
-  uint32_t parity_ = 0;
+  int at_ = 0;
+  uint32_t parity_ = 1;  // of the round: the first only fills
 };
 
 }  // namespace strake::cuda

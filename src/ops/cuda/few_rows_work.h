@@ -1,0 +1,173 @@
+// Which weights the blocks and warps of few_rows_kernel.h multiply, and in which order. For device
+// code.
+#pragma once
+
+#include "ops/cuda/expert_visits.h"
+#include "ops/cuda/few_rows_parameters.h"
+#include "ops/cuda/weight_ring.h"
+
+namespace strake::cuda {
+
+template <class Type>
+struct FewRowsShape {
+  static constexpr PackedFormat kFormat = Type::kFormat;
+  static constexpr int kPerBlock = kFormat.tiles_per_block();
+  // Two tiles at a time wait for each other's instructions, not each for its own.
+  static constexpr int kAtOnce = kFormat.coding == Coding::kDense ? 1 : 2;
+  using Ring = WeightRing<kMostStages, kFormat.scaling == Scaling::kNone ? RingScales::kNone
+                                                                        : RingScales::kThere>;
+};
+
+// A leaf of a row tile of the matrices of some visits.
+struct LeafUnit {
+  int row_tile;
+  int leaf;
+  int visit = 0;  // without experts there is one, of matrix 0
+  int visit_end = 1;
+};
+
+// A block's part: items (row tiles, of a visit or a group where there are experts) and a slice of
+// the leaves.
+template <Matrices kMatrices>
+struct FewRowsWork {
+  static constexpr bool kExperts = kMatrices == Matrices::kExperts;
+
+  const FewRowsParameters& p;
+  const ExpertVisits* visits;
+  int block;  // of those with its slice
+  int first_leaf;
+  int leaves;
+  Divisor by_leaves;
+  int first_item = 0;
+  int end_item = 0;
+
+  __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made)
+      : p(parameters), visits(made) {
+    const auto index = static_cast<int>(blockIdx.x);
+    block = p.by_slices.quotient(index);
+    const int slice = index - block * p.slices;
+    first_leaf = p.by_slices.quotient(slice * p.leaves.count);
+    leaves = p.by_slices.quotient((slice + 1) * p.leaves.count) - first_leaf;
+    by_leaves = p.by_leaves[leaves > p.least_leaves ? 1 : 0];
+  }
+  __device__ bool mixes() const { return kExperts && p.experts.tokens > 0; }
+  // Once visits are made: blocks of a slice have equally many items, or one more.
+  __device__ void divide_items() {
+    int each = p.block_items, more = p.blocks_with_more;
+    if (kExperts && !mixes()) {
+      const unsigned items = p.row_tiles * visits->visits, blocks = p.blocks;
+      each = static_cast<int>(items / blocks);
+      more = static_cast<int>(items % blocks);
+    }
+    first_item = block * each + min(block, more);
+    end_item = first_item + each + (block < more ? 1 : 0);
+  }
+  // Items from `first` on that are taken at once.
+  __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
+  // Which turn of this block's takes them, counted over all blocks of a slice.
+  __device__ int turn_of(int first) const {
+    return block * p.turns + (first - first_item) / p.items_at_once;
+  }
+};
+
+// A warp's way through the units of a block.
+template <class Work, int kWarps>
+class UnitWalk {
+ public:
+  __device__ UnitWalk(const Work& work, int warp) : work_(work), warp_(warp) {}
+
+  // Its first of the items from `first` on.
+  __device__ void begin(int first) {
+    first_ = first;
+    units_ = work_.items_at(first) * work_.leaves;
+    at_ = warp_;
+  }
+  __device__ bool more() const { return at_ < units_; }
+  __device__ void next() { at_ += kWarps; }
+  // Among the units of these items.
+  __device__ int index() const { return at_; }
+  __device__ LeafUnit unit() const {
+    const int item = work_.by_leaves.quotient(at_);
+    LeafUnit unit = {first_ + item, work_.first_leaf + at_ - item * work_.leaves};
+    if constexpr (Work::kExperts) {
+      const int part = unit.row_tile / work_.p.row_tiles;
+      unit.row_tile -= part * work_.p.row_tiles;
+      unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
+      unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
+    }
+    return unit;
+  }
+
+ private:
+  const Work& work_;
+  int warp_;
+  int first_ = 0;
+  int units_ = 0;
+  int at_ = 0;
+};
+
+// The chunks of weights that a warp multiplies, in order.
+template <class Shape, class Work, int kWarps>
+class ChunkCursor {
+ public:
+  __device__ ChunkCursor(const Work& work, int warp)
+      : work_(work), walk_(work, warp), first_(work.first_item) {
+    walk_.begin(first_);
+    find_unit();
+  }
+  // Has the next one brought, if there is one.
+  __device__ __forceinline__ void fill(typename Shape::Ring& ring) {
+    const int tiles = min(work_.p.chunk_tiles, left_);
+    const uint32_t codes = static_cast<uint32_t>(tiles) * Shape::kFormat.tile_bytes();
+    const uint32_t scales =
+        static_cast<uint32_t>(tiles) / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
+    ring.fill(codes_, codes, scales_, scales);
+    if (tiles == 0) return;
+    codes_ += codes;
+    scales_ += scales;
+    left_ -= tiles;
+    if (left_ > 0) return;
+    if constexpr (Work::kExperts)
+      if (++unit_.visit < unit_.visit_end) return begin_visit();
+    walk_.next();
+    find_unit();
+  }
+
+ private:
+  __device__ void begin_visit() {
+    const FewRowsParameters& p = work_.p;
+    const int tile = p.leaves.tiles[unit_.leaf];
+    left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
+    const auto row_tile = static_cast<uint32_t>(unit_.row_tile);
+    codes_ = p.codes + uint64_t{row_tile} * p.row_codes +
+             static_cast<uint32_t>(tile) * Shape::kFormat.tile_bytes();
+    scales_ = p.scales + uint64_t{row_tile} * p.row_scales +
+              static_cast<uint32_t>(tile) / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
+    if constexpr (Work::kExperts) {
+      const int64_t matrix = work_.visits->matrix[unit_.visit];
+      codes_ += matrix * p.matrix_codes;
+      scales_ += matrix * p.matrix_scales;
+    }
+  }
+  // The next unit from where it stands on that has a visit.
+  __device__ void find_unit() {
+    while (first_ < work_.end_item) {
+      for (; walk_.more(); walk_.next()) {
+        unit_ = walk_.unit();
+        if (unit_.visit < unit_.visit_end) return begin_visit();
+      }
+      first_ += work_.p.items_at_once;
+      walk_.begin(first_);
+    }
+  }
+
+  const Work& work_;
+  UnitWalk<Work, kWarps> walk_;
+  int first_;  // item of those taken at once
+  LeafUnit unit_ = {};
+  int left_ = 0;  // tiles of the visit; 0: nothing is left at all
+  const uint8_t* codes_ = nullptr;
+  const uint8_t* scales_ = nullptr;
+};
+
+}  // namespace strake::cuda
