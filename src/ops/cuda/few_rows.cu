@@ -109,9 +109,10 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
                             ? call.experts.rows <= ExpertRows::kMost && call.x_rows <= 65535
                             : call.x_rows <= (p.x_halves == 2 ? 8 : 16);
   if (prepared.instance.kernel == nullptr || !rows_fit) return prepared;
-  prepared.grid = plan_few_rows(p, shape.format,
-                                {octets, prepared.instance.threads / kLanes, prepared.instance.rings,
-                                 device.multiprocessors, device.shared_bytes});
+  prepared.grid =
+      plan_few_rows(p, shape.format,
+                    {octets, prepared.instance.threads / kLanes, prepared.instance.rings,
+                     device.multiprocessors, device.shared_bytes});
   return prepared;
 }
 

@@ -266,8 +266,8 @@ __device__ bool is_last_slice(const Work& work, int first, bool* shared) {
 // Where blocks have slices of the leaves, sums go to memory, and the last block that brings its own
 // combines them all. Slices of a perfect tree are subtrees, and bring one sum.
 template <class Work>
-__device__ void finish_subtrees(const Work& work, int first, int count,
-                                       const float* sums, bool* shared) {
+__device__ void finish_subtrees(const Work& work, int first, int count, const float* sums,
+                                bool* shared) {
   const FewRowsParameters& p = work.p;
   const int size = p.columns * kTileRows, fours = size / 4;
   const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
@@ -308,8 +308,8 @@ __device__ void finish_subtrees(const Work& work, int first, int count,
 
 // The same for any tree, leaf by leaf. `room` has as many floats as `sums`.
 template <class Work>
-__device__ void finish_leaves(const Work& work, int first, int count,
-                                     const float* sums, float* room, bool* shared) {
+__device__ void finish_leaves(const Work& work, int first, int count, const float* sums,
+                              float* room, bool* shared) {
   const FewRowsParameters& p = work.p;
   const int size = p.columns * kTileRows;
   const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);

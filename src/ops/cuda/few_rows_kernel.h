@@ -74,8 +74,8 @@ struct LeafSums {
       for (float& value : four) value = 0.0f;
   }
 
-  // `tile` counts from any that begins a group. `x` is the byte of the tile in a row of activations,
-  // `group_sums` those of the tile's groups.
+  // `tile` counts from any that begins a group. `x` is the byte of the tile in a row of
+  // activations, `group_sums` those of the tile's groups.
   __device__ __forceinline__ void add_tile(const FewRowsParameters& p, const uint8_t* codes,
                                            const uint8_t* scales, int tile,
                                            const LaneColumns<kOctets>& columns, int x,

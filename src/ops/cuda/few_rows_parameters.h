@@ -110,17 +110,17 @@ struct FewRowsParameters {
   int row_tiles;
   ExpertRows experts;
   RingShape ring;
-  int chunk_tiles;     // that a stage has at most
-  int slices;          // of leaves, that blocks divide
+  int chunk_tiles;  // that a stage has at most
+  int slices;       // of leaves, that blocks divide
   Divisor by_slices;
   int least_leaves;  // of a slice; others have one more
   Divisor by_leaves[2];
-  int blocks;            // of a slice
-  int block_items;       // but of experts' rows apart: a block's, and some blocks have one more
+  int blocks;       // of a slice
+  int block_items;  // but of experts' rows apart: a block's, and some blocks have one more
   int blocks_with_more;
-  int items_at_once;   // that a block takes
-  int turns;           // of a block, at most
-  int columns;         // of sums for an item
+  int items_at_once;  // that a block takes
+  int turns;          // of a block, at most
+  int columns;        // of sums for an item
   Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
   unsigned* arrivals;  // zeros

@@ -15,7 +15,7 @@ struct FewRowsShape {
   // Two tiles at a time wait for each other's instructions, not each for its own.
   static constexpr int kAtOnce = kFormat.coding == Coding::kDense ? 1 : 2;
   using Ring = WeightRing<kMostStages, kFormat.scaling == Scaling::kNone ? RingScales::kNone
-                                                                        : RingScales::kThere>;
+                                                                         : RingScales::kThere>;
 };
 
 // A leaf of a row tile of the matrices of some visits.
@@ -55,7 +55,8 @@ struct FewRowsWork {
   __device__ void divide_items() {
     int each = p.block_items, more = p.blocks_with_more;
     if (kExperts && !mixes()) {
-      const unsigned items = p.row_tiles * visits->visits, blocks = p.blocks;
+      const auto items = static_cast<unsigned>(p.row_tiles * visits->visits);
+      const auto blocks = static_cast<unsigned>(p.blocks);
       each = static_cast<int>(items / blocks);
       more = static_cast<int>(items % blocks);
     }
@@ -117,12 +118,12 @@ class ChunkCursor {
   }
   // Has the next one brought, if there is one.
   __device__ __forceinline__ void fill(typename Shape::Ring& ring) {
+    if (left_ == 0) return ring.fill_nothing();
     const int tiles = min(work_.p.chunk_tiles, left_);
     const uint32_t codes = static_cast<uint32_t>(tiles) * Shape::kFormat.tile_bytes();
     const uint32_t scales =
         static_cast<uint32_t>(tiles) / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
     ring.fill(codes_, codes, scales_, scales);
-    if (tiles == 0) return;
     codes_ += codes;
     scales_ += scales;
     left_ -= tiles;

@@ -11,9 +11,9 @@ namespace strake::cuda {
 // Whether codes have scales beside them.
 enum class RingScales { kNone, kThere };
 
-// Two to kMostStages stages. The warp that fills them reads them, so that no other has to wait. From
-// sm_90 on the copy engine fills them. One stage is at hand at a time: it is filled and left, and
-// when the ring comes back to it, waited for, read, filled again and left.
+// Two to kMostStages stages. The warp that fills them reads them, so that no other has to wait.
+// From sm_90 on the copy engine fills them. One stage is at hand at a time: it is filled and left,
+// and when the ring comes back to it, waited for, read, filled again and left.
 template <int kMostStages, RingScales kScales>
 class WeightRing {
  public:
@@ -23,8 +23,11 @@ class WeightRing {
   __device__ WeightRing(uint8_t* stages, RingShape shape, uint8_t* barriers, int lane)
       : stages_(stages), shape_(shape), barriers_(shared_address(barriers)), lane_(lane) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-    if (lane < kMostStages) {
-      asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barriers_ + 8 * lane) : "memory");
+    if (elected()) {
+#pragma unroll
+      for (int stage = 0; stage < kMostStages; ++stage)
+        asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barriers_ + 8 * stage)
+                     : "memory");
       asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::
                        : "memory");
     }
@@ -33,13 +36,12 @@ class WeightRing {
 #endif
   }
 
-  // Of the stage at hand, which all lanes have read. Bytes are multiples of 16; 0 of codes: nothing
-  // is left to bring.
+  // Of the stage at hand, which all lanes have read. Bytes are multiples of 16.
   __device__ __forceinline__ void fill(const uint8_t* codes, uint32_t code_bytes,
                                        const uint8_t* scales, uint32_t scale_bytes) {
     uint8_t* const to = stages_ + at_ * shape_.stage_bytes;
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-    if (code_bytes > 0 && elected()) {
+    if (elected()) {
       const uint32_t barrier = barriers_ + 8 * at_;
       asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier),
                    "r"(code_bytes + scale_bytes)
@@ -49,10 +51,17 @@ class WeightRing {
         copy(to + shape_.scales_at, scales, scale_bytes, barrier);
     }
 #else
-    for (uint32_t i = 16 * lane_; i < code_bytes; i += 512) copy_async(to + i, codes + i, 16);
-    if (kScales == RingScales::kThere && code_bytes > 0)
-      for (uint32_t i = 16 * lane_; i < scale_bytes; i += 512)
+    for (auto i = static_cast<uint32_t>(16 * lane_); i < code_bytes; i += 512)
+      copy_async(to + i, codes + i, 16);
+    if constexpr (kScales == RingScales::kThere)
+      for (auto i = static_cast<uint32_t>(16 * lane_); i < scale_bytes; i += 512)
         copy_async(to + shape_.scales_at + i, scales + i, 16);
+    commit_copies();
+#endif
+  }
+  // Instead, where nothing is left to bring.
+  __device__ __forceinline__ void fill_nothing() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
     commit_copies();
 #endif
   }
