@@ -1,0 +1,61 @@
+// How products with few rows are divided over blocks.
+#include "ops/cuda/few_rows_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace strake::cuda {
+namespace {
+
+constexpr PackedFormat kMxfp8 = {Coding::kE4M3, Scaling::kE8M0, 32};
+constexpr FewRowsSize kSize = {1, 16, kFewRowsRings, 132, 227 * 1024};
+
+FewRowsParameters product(int outputs, int inputs, int leaves, int rows) {
+  FewRowsParameters p{};
+  for (int leaf = 0; leaf < leaves; ++leaf) p.leaves.push(inputs / leaves);
+  p.perfect = 1;
+  p.x_rows = rows;
+  p.x_halves = 1;
+  p.outputs = outputs;
+  p.row_tiles = (outputs + kTileRows - 1) / kTileRows;
+  return p;
+}
+
+TEST(FewRowsPlan, BlocksMakeAllItems) {
+  for (const int outputs : {1, 16, 4096, 14336, 128256})
+    for (const int inputs : {512, 4096, 28672})
+      for (const int leaves : {1, 2, 8, 16})
+        for (const int rows : {1, 8}) {
+          FewRowsParameters p = product(outputs, inputs, leaves, rows);
+          const FewRowsGrid grid = plan_few_rows(p, kMxfp8, kSize);
+          if (rows > 1 && inputs / leaves > 4096) continue;  // may be too many for shared memory
+          ASSERT_GT(grid.blocks, 0);
+          EXPECT_LE(grid.shared_bytes, kSize.shared_bytes);
+          EXPECT_EQ(grid.blocks, p.blocks * p.slices);
+          EXPECT_EQ(p.blocks * p.block_items + p.blocks_with_more, p.row_tiles);
+          EXPECT_LT(p.blocks_with_more, p.blocks);
+          EXPECT_LE(p.block_items + (p.blocks_with_more > 0 ? 1 : 0), p.turns * p.items_at_once);
+          for (int block = 0; block < grid.blocks; ++block)
+            ASSERT_EQ(p.by_slices.quotient(block), block / p.slices);
+          for (const int more : {0, 1})
+            for (int unit = 0; unit < 16 * kMaxLeaves; ++unit)
+              ASSERT_EQ(p.by_leaves[more].quotient(unit), unit / (p.least_leaves + more));
+          for (int column = 0; column < p.units * p.columns; ++column)
+            ASSERT_EQ(p.by_columns.quotient(column), column / p.columns);
+        }
+}
+
+TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
+  FewRowsParameters p = product(4096, 4096, 8, 1);
+  ASSERT_GT(plan_few_rows(p, kMxfp8, kSize).blocks, 0);
+  EXPECT_EQ(p.ring.stages, 2);
+  EXPECT_EQ(p.chunk_tiles, 4);
+  // Activations leave less room than two large stages take.
+  FewRowsSize small = kSize;
+  small.shared_bytes = 100 * 1024;
+  ASSERT_GT(plan_few_rows(p, kMxfp8, small).blocks, 0);
+  EXPECT_EQ(p.ring.stages, 2);
+  EXPECT_EQ(p.chunk_tiles, 2);
+}
+
+}  // namespace
+}  // namespace strake::cuda
