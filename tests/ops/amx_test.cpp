@@ -117,6 +117,26 @@ TEST_F(EmulatedAmx, TakesManyRows) {
   }
 }
 
+// Tiles take subnormal numbers for zeros, and so must one row, which needs no tiles else.
+TEST_F(EmulatedAmx, OneRowHasTheSameBitsWhereActivationsAreTiny) {
+  for (const WeightKind& kind : paired_kinds()) {
+    SCOPED_TRACE(kind.name);
+    const int64_t in = 3 * kind.group();
+    const Weight w = kind.make(1, {40, in});
+    for (const float least : {0x1p-133f, 0x1p-126f, 0x1p-120f, 0x1p-110f}) {
+      Tensor values = random_weight(2, {5, in});
+      const std::span<float> all = values.mutable_data<float>();
+      for (size_t i = 0; i < all.size(); i += 3) all[i] = i % 2 == 0 ? 0.0f : least * all[i];
+      const Tensor x = values.to(DType::kBF16);
+      const SumTree tree = SumTree::whole(in);
+      const Tensor y = product(x, w, tree);
+      for (int64_t m = 0; m < 5; ++m)
+        EXPECT_TRUE(same_bits(product(x.slice(0, m, m + 1), w, tree), y.slice(0, m, m + 1)))
+            << least << ", row " << m;
+    }
+  }
+}
+
 TEST_F(EmulatedAmx, PartsOfASumAreThoseOfTheWhole) {
   for (const WeightKind& kind : paired_kinds()) {
     SCOPED_TRACE(kind.name);

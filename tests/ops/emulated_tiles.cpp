@@ -105,7 +105,10 @@ namespace {
 namespace amx {
 namespace {
 
+// clang-format off
+#include "ops/cpu/amx/one_row.inl"
 #include "ops/cpu/amx/products.inl"
+// clang-format on
 
 }  // namespace
 }  // namespace amx

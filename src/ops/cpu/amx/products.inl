@@ -4,8 +4,8 @@
 // A tile product adds the products of 32 inputs of up to 16 rows of activations with 16 rows of
 // weight, whose pairs of inputs lie in it as they lie in a block. A chunk of inputs is unpacked
 // into a panel, as pairs; a group's sum is one tile from zero, which float32 arithmetic then scales
-// and adds. All numbers of rows go this way, so that a row's sums are the same among any others: a
-// tile with one row costs less than it takes to read a block from memory.
+// and adds. A single row would wait for tiles more than it uses them: one_row.inl has the same sums
+// for it without.
 
 // A chunk of a block: pairs [inputs / 2], scales and biases [groups][16].
 struct Panel {
@@ -216,29 +216,35 @@ void multiply_source(const BlockProduct& product) {
   }
 }
 
+// Both have the same bits.
+template <class Tiles, class Code, class Scales>
+void multiply_codes(const BlockProduct& product) {
+  const bool one = product.tiles.size() == 1 && product.tiles[0].rows == 1;
+  if (one && multiply_row<Code, Scales>(product)) return;
+  multiply_source<Tiles, Codes<Code, Scales>>(product);
+}
+
 template <class Tiles>
 void multiply(const BlockProduct& product) {
   switch (product.layout.coding) {
     case Coding::kU2:
-      return multiply_source<Tiles, Codes<bf16::Integers<2>, bf16::AffineScales>>(product);
+      return multiply_codes<Tiles, bf16::Integers<2>, bf16::AffineScales>(product);
     case Coding::kU3:
-      return multiply_source<Tiles, Codes<bf16::Integers<3>, bf16::AffineScales>>(product);
+      return multiply_codes<Tiles, bf16::Integers<3>, bf16::AffineScales>(product);
     case Coding::kU4:
-      return multiply_source<Tiles, Codes<bf16::Integers<4>, bf16::AffineScales>>(product);
+      return multiply_codes<Tiles, bf16::Integers<4>, bf16::AffineScales>(product);
     case Coding::kU5:
-      return multiply_source<Tiles, Codes<bf16::Integers<5>, bf16::AffineScales>>(product);
+      return multiply_codes<Tiles, bf16::Integers<5>, bf16::AffineScales>(product);
     case Coding::kU6:
-      return multiply_source<Tiles, Codes<bf16::Integers<6>, bf16::AffineScales>>(product);
+      return multiply_codes<Tiles, bf16::Integers<6>, bf16::AffineScales>(product);
     case Coding::kU8:
-      return multiply_source<Tiles, Codes<bf16::ByteTable<bf16::OddIntegers>, bf16::AffineScales>>(
-          product);
+      return multiply_codes<Tiles, bf16::ByteTable<bf16::OddIntegers>, bf16::AffineScales>(product);
     case Coding::kE4M3:
-      return multiply_source<Tiles, Codes<bf16::ByteTable<bf16::Floats8>, bf16::PowerScales>>(
-          product);
+      return multiply_codes<Tiles, bf16::ByteTable<bf16::Floats8>, bf16::PowerScales>(product);
     case Coding::kE2M1:
       if (product.layout.scaling == Scaling::kE4M3)
-        return multiply_source<Tiles, Codes<bf16::FourBitTable<16>, bf16::FloatScales8>>(product);
-      return multiply_source<Tiles, Codes<bf16::FourBitTable<32>, bf16::PowerScales>>(product);
+        return multiply_codes<Tiles, bf16::FourBitTable<16>, bf16::FloatScales8>(product);
+      return multiply_codes<Tiles, bf16::FourBitTable<32>, bf16::PowerScales>(product);
     case Coding::kHalf:
     case Coding::kFloat:  // product_kernels() sends no such weight here
       return multiply_source<Tiles, Pairs>(product);
@@ -260,12 +266,14 @@ void configure(const BlockLayout& layout, int64_t rows) {
   Tiles::configure(config);
 }
 
-int blocks_at_once(int64_t rows) { return rows <= kTileRows ? 1 : kWide; }
+// Tiles of few rows take blocks as they come; one row is widened once for several.
+int blocks_at_once(int64_t rows) { return rows > 1 && rows <= kTileRows ? 1 : kWide; }
 
 size_t scratch_bytes(const BlockLayout&, const SumSchedule& schedule, int64_t rows) {
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-  return sizeof(Work) +
-         static_cast<size_t>(tiles * kWide * schedule.depth * kLevel) * sizeof(float);
+  const auto for_tiles =
+      sizeof(Work) + static_cast<size_t>(tiles * kWide * schedule.depth * kLevel) * sizeof(float);
+  return std::max(for_tiles, row_scratch_bytes(schedule));
 }
 
 template <class Tiles>

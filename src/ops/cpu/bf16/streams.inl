@@ -88,14 +88,31 @@ struct PairStream {
   }
 };
 
+// ---- Sums of a group, pair by pair from zero.
+
+// In `vdpbf16ps`' order.
+struct PairDots {
+  using Pair = uint32_t;  // of activations
+  __m512 sum;
+
+  // Constructors that compilers make know no target.
+  STRAKE_INLINE void begin() { sum = _mm512_setzero_ps(); }
+  STRAKE_INLINE void add(int64_t /*pair*/, __m512i w, Pair x) {
+    sum = dot(sum, w, x);
+    pin(sum);
+  }
+};
+
 // ---- The loop over groups.
 
-template <class Source, int Rows>
-void multiply_stream(Source source, const BlockProduct& product, const Tile& tile) {
+// Block `block` of the product with rows of which `x` [inputs / 2][Rows] are the pairs.
+template <class Dots, class Source, int Rows>
+void multiply_stream(Source source, const BlockProduct& product, int block,
+                     const typename Dots::Pair* x) {
   constexpr int kGroups = Source::kGroups;
   const int64_t group_size = source.group_size;
   const int64_t group_pairs = group_size / 2;
-  const auto* x = reinterpret_cast<const uint32_t*>(tile.x);
+  const Tile& tile = product.tiles[0];
   const float* sums = tile.sums;
   auto* const stack = reinterpret_cast<float*>(product.scratch);  // [depth][rows][16]
   const auto slot = [&](int height, int m)
@@ -105,17 +122,14 @@ void multiply_stream(Source source, const BlockProduct& product, const Tile& til
   __m512 total[Rows];
   each_row([&](auto m) STRAKE_INLINE_BODY { total[m] = _mm512_setzero_ps(); });
   for (;;) {
-    __m512 sum[kGroups][Rows];
+    Dots dots[kGroups][Rows];
     unrolled<kGroups>([&](auto g) STRAKE_INLINE_BODY {
-      each_row([&](auto m) STRAKE_INLINE_BODY { sum[g][m] = _mm512_setzero_ps(); });
+      each_row([&](auto m) STRAKE_INLINE_BODY { dots[g][m].begin(); });
     });
     source.next([&](int64_t pair, const __m512i(&w)[kGroups]) STRAKE_INLINE_BODY {
       unrolled<kGroups>([&](auto g) STRAKE_INLINE_BODY {
-        const uint32_t* const at = x + (g * group_pairs + pair) * Rows;
-        each_row([&](auto m) STRAKE_INLINE_BODY {
-          sum[g][m] = dot(sum[g][m], w[g], at[m]);
-          pin(sum[g][m]);
-        });
+        const auto* const at = x + (g * group_pairs + pair) * Rows;
+        each_row([&](auto m) STRAKE_INLINE_BODY { dots[g][m].add(pair, w[g], at[m]); });
       });
     });
     x += kGroups * group_pairs * Rows;
@@ -125,7 +139,7 @@ void multiply_stream(Source source, const BlockProduct& product, const Tile& til
       if constexpr (Source::kScaled) {
         const __m512 scale = source.scale(g);
         each_row([&](auto m) STRAKE_INLINE_BODY {
-          total[m] = _mm512_fmadd_ps(scale, sum[g][m], total[m]);
+          total[m] = _mm512_fmadd_ps(scale, dots[g][m].sum, total[m]);
         });
         if constexpr (Source::kBiased) {
           const __m512 bias = source.bias(g, scale);
@@ -134,7 +148,8 @@ void multiply_stream(Source source, const BlockProduct& product, const Tile& til
           });
         }
       } else {
-        each_row([&](auto m) STRAKE_INLINE_BODY { total[m] = _mm512_add_ps(total[m], sum[g][m]); });
+        each_row([&](auto m)
+                     STRAKE_INLINE_BODY { total[m] = _mm512_add_ps(total[m], dots[g][m].sum); });
       }
       cursor.left -= group_size;
       if (cursor.left > 0) [[likely]]
@@ -151,7 +166,7 @@ void multiply_stream(Source source, const BlockProduct& product, const Tile& til
         ++cursor.height;
       } else {
         each_row([&](auto m)
-                     STRAKE_INLINE_BODY { put(product, 0, cursor, tile.out[m], total[m]); });
+                     STRAKE_INLINE_BODY { put(product, block, cursor, tile.out[m], total[m]); });
       }
       each_row([&](auto m) STRAKE_INLINE_BODY { total[m] = _mm512_setzero_ps(); });
       ended = !cursor.next();
@@ -161,19 +176,24 @@ void multiply_stream(Source source, const BlockProduct& product, const Tile& til
   }
 }
 
+inline const uint32_t* pairs_of(const Tile& tile) {
+  return reinterpret_cast<const uint32_t*>(tile.x);
+}
+
 template <class Code, class Scales>
 struct CodeStreams {
   template <int Rows>
   static void multiply(const BlockProduct& product) {
     using Source = CodeStream<Code, Scales, kStreamGroups>;
-    multiply_stream<Source, Rows>(Source(product.layout, product.block), product, product.tiles[0]);
+    multiply_stream<PairDots, Source, Rows>(Source(product.layout, product.block), product, 0,
+                                            pairs_of(product.tiles[0]));
   }
 };
 
 struct PairStreams {
   template <int Rows>
   static void multiply(const BlockProduct& product) {
-    multiply_stream<PairStream, Rows>({product.block, product.schedule.unit}, product,
-                                      product.tiles[0]);
+    multiply_stream<PairDots, PairStream, Rows>({product.block, product.schedule.unit}, product, 0,
+                                                pairs_of(product.tiles[0]));
   }
 };
