@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "ops/cuda/launch.h"
+#include "ops/cuda/timing_event.h"
 #include "weights.h"
 
 namespace strake {
@@ -20,24 +21,6 @@ constexpr double kMostSeconds = 60e-3;  // of a graph's replays, from kFewest on
 constexpr int kReplays = 50;
 constexpr int kFewest = 7;
 constexpr int64_t kMostFewRows = 16;
-
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "event"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  void record() { check(cudaEventRecord(event_, cudaStreamPerThread), "event"); }
-  double seconds_since(const Event& begin) const {
-    check(cudaEventSynchronize(event_), "what was measured");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, begin.event_, event_), "event");
-    return static_cast<double>(milliseconds) / 1e3;
-  }
-
- private:
-  cudaEvent_t event_{};
-};
 
 std::unique_ptr<Recording> record(Backend& backend, const std::function<void()>& operations) {
   auto recording = backend.record(operations);
@@ -68,11 +51,11 @@ double graph_seconds(Backend& backend, int calls, const std::function<void(int)>
     for (int i = 0; i < rounds * calls; ++i) call(i % calls);
   };
   all(1);  // what is the same in every run is there afterwards
-  Event begin, end;
+  cuda::TimingEvent begin, end;
   const auto timed = [&](Recording& recording) {
-    begin.record();
+    begin.record(cudaStreamPerThread);
     recording.run();
-    end.record();
+    end.record(cudaStreamPerThread);
     return end.seconds_since(begin);
   };
   auto recording = record(backend, [&] { all(1); });

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/cuda/launch.h"
+#include "ops/cuda/timing_event.h"
 
 namespace strake::cuda {
 namespace {
@@ -22,24 +23,6 @@ __global__ void copy_kernel(const uint4* from, uint4* to, int64_t count) {
     if (first + i * kThreads < count) __stcs(to + first + i * kThreads, values[i]);
 }
 
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "event"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "event"); }
-  double seconds_since(const Event& begin) const {
-    check(cudaEventSynchronize(event_), "event");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, begin.event_, event_), "event");
-    return static_cast<double>(milliseconds) / 1e3;
-  }
-
- private:
-  cudaEvent_t event_{};
-};
-
 }  // namespace
 
 double copy_bandwidth(const void* from, void* to, int64_t bytes, cudaStream_t stream) {
@@ -49,7 +32,7 @@ double copy_bandwidth(const void* from, void* to, int64_t bytes, cudaStream_t st
   const auto blocks = static_cast<unsigned>((count + kPerBlock - 1) / kPerBlock);
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kRuns; ++i) {
-    Event begin, end;
+    TimingEvent begin, end;
     begin.record(stream);
     launch({"copy", blocks, kThreads, 0, stream}, copy_kernel, static_cast<const uint4*>(from),
            static_cast<uint4*>(to), count);

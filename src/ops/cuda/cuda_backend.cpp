@@ -103,7 +103,7 @@ std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& oper
   return recording;
 }
 
-std::unique_ptr<TokenChooser> CudaBackend::token_chooser(const strake::SamplingRule& rule,
+std::unique_ptr<TokenChooser> CudaBackend::token_chooser(const SamplingRule& rule,
                                                          int64_t vocabulary) {
   if (vocabulary > kMostSampled) return nullptr;
   return std::make_unique<GpuTokenChooser>(rule, vocabulary, invalid_, memory_);

@@ -33,7 +33,7 @@ class CudaBackend final : public Backend {
   std::optional<double> copy_bandwidth() override;
   void require_valid(const Await& await) override;
   std::unique_ptr<Recording> record(const std::function<void()>& operations) override;
-  std::unique_ptr<TokenChooser> token_chooser(const strake::SamplingRule& rule,
+  std::unique_ptr<TokenChooser> token_chooser(const SamplingRule& rule,
                                               int64_t vocabulary) override;
 
  private:

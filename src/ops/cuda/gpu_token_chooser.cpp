@@ -20,8 +20,8 @@ Tensor word_of(const Tensor& state, size_t offset) {
 
 }  // namespace
 
-GpuTokenChooser::GpuTokenChooser(const strake::SamplingRule& rule, int64_t vocabulary,
-                                 Tensor invalid, const std::shared_ptr<Memory>& memory)
+GpuTokenChooser::GpuTokenChooser(const SamplingRule& rule, int64_t vocabulary, Tensor invalid,
+                                 const std::shared_ptr<Memory>& memory)
     : rule_(rule),
       memory_(memory),
       invalid_(std::move(invalid)),

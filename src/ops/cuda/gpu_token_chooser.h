@@ -11,7 +11,7 @@ namespace strake::cuda {
 class GpuTokenChooser final : public TokenChooser {
  public:
   // `invalid` int32 [1]: where routers say that a logit was not a number.
-  GpuTokenChooser(const strake::SamplingRule& rule, int64_t vocabulary, Tensor invalid,
+  GpuTokenChooser(const SamplingRule& rule, int64_t vocabulary, Tensor invalid,
                   const std::shared_ptr<Memory>& memory);
 
   const Tensor& token() const override { return token_; }
@@ -23,7 +23,7 @@ class GpuTokenChooser final : public TokenChooser {
  private:
   TokenState* state();
 
-  strake::SamplingRule rule_;
+  SamplingRule rule_;
   std::shared_ptr<Memory> memory_;
   Tensor invalid_;
   Tensor state_;      // a TokenState

@@ -175,7 +175,7 @@ __device__ void keep_largest(const Row& row, Count wanted, Equals equals, Kept& 
     kept.begin = row.find(ties - spare + 0.5, at_edge);
 }
 
-__device__ void filter(const Row& row, const SamplingRule& rule, Kept& kept) {
+__device__ void filter(const Row& row, const RowRule& rule, Kept& kept) {
   if (0 < rule.top_p && rule.top_p < 1) {
     const auto mass = [&](int64_t, uint32_t, float x) {
       return static_cast<Count>(expf(x - row.largest) * kMassUnit);
@@ -199,10 +199,10 @@ __device__ void filter(const Row& row, const SamplingRule& rule, Kept& kept) {
   if (rule.top_k > 0) keep_largest(row, static_cast<Count>(rule.top_k), Equals::kFirst, kept);
 }
 
-__global__ void __launch_bounds__(kThreads) sample_kernel(LogitRows rows, const SamplingRule* rules,
-                                                          const float* uniforms, int32_t* tokens) {
+__global__ void __launch_bounds__(kThreads)
+    sample_kernel(LogitRows rows, const RowRule* rules, const float* uniforms, int32_t* tokens) {
   __shared__ Shared shared;
-  const SamplingRule rule = rules[blockIdx.x];
+  const RowRule rule = rules[blockIdx.x];
   Row row{rows.logits + int64_t{blockIdx.x} * rows.vocabulary, rows.vocabulary, 0, shared};
   Count best = 0;
   row.each([&](int64_t i, float x) {
@@ -274,8 +274,8 @@ void argmax(const LogitRows& logits, void* workspace, int32_t* tokens, cudaStrea
   launch({"argmax", rows, kWarp, 0, stream, Order::kOverlapping}, argmax_kernel, parts, tokens);
 }
 
-void sample(const LogitRows& logits, const SamplingRule* rules, const float* uniforms,
-            int32_t* tokens, cudaStream_t stream) {
+void sample(const LogitRows& logits, const RowRule* rules, const float* uniforms, int32_t* tokens,
+            cudaStream_t stream) {
   if (logits.rows == 0) return;
   if (logits.vocabulary > kMostSampled)
     throw Error(ErrorKind::kUnsupported, "sampling: a vocabulary of more than 1048576 tokens");

@@ -9,7 +9,7 @@
 namespace strake::cuda {
 
 // Of SamplingOptions, what runs on the device. Each row has its own, in device memory.
-struct SamplingRule {
+struct RowRule {
   float temperature = 0;  // 0: the largest logit
   float top_p = 1;        // 0 and 1 keep all
   float min_p = 0;
@@ -34,8 +34,8 @@ inline constexpr int64_t kMostSampled = int64_t{1} << 20;  // tokens of a vocabu
 // Draws a token of each row: `uniforms` [rows] in [0, 1) pick from the tokens that the rule leaves.
 // Sums are in double and their order depends on the vocabulary alone; the filters are those of
 // token_filters.h. Rows of temperature 0 and invalid ones are as argmax() has them.
-void sample(const LogitRows& logits, const SamplingRule* rules, const float* uniforms,
-            int32_t* tokens, cudaStream_t stream);
+void sample(const LogitRows& logits, const RowRule* rules, const float* uniforms, int32_t* tokens,
+            cudaStream_t stream);
 
 // keys [rows] of Random (src/engine/random.h) -> its next uniform(), and the key after it.
 struct UniformKey {

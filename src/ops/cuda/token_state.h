@@ -19,7 +19,7 @@ struct TokenState {
   unsigned long long row_hash;  // of the row at hand, being summed; else 0
   float uniform;
   int32_t found;
-  SamplingRule rule;
+  RowRule rule;
   int32_t unused;  // whole words of 8
 };
 

@@ -46,7 +46,7 @@ TEST(CudaSampling, LogitsThatAreNoLogits) {
 }
 
 // The tokens that the rule leaves, as token_filters.cpp has them.
-std::vector<bool> kept_tokens(const std::vector<float>& logits, const SamplingRule& rule) {
+std::vector<bool> kept_tokens(const std::vector<float>& logits, const RowRule& rule) {
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
@@ -87,8 +87,7 @@ std::vector<bool> kept_tokens(const std::vector<float>& logits, const SamplingRu
 }
 
 // Whether the token is where the uniform number falls, up to rounding.
-bool is_drawn(const std::vector<float>& logits, const SamplingRule& rule, float uniform,
-              int32_t token) {
+bool is_drawn(const std::vector<float>& logits, const RowRule& rule, float uniform, int32_t token) {
   const auto kept = kept_tokens(logits, rule);
   const double most = *std::ranges::max_element(logits);
   double total = 0, below = 0, up_to = 0;
@@ -104,19 +103,19 @@ bool is_drawn(const std::vector<float>& logits, const SamplingRule& rule, float 
 }
 
 TEST(CudaSampling, DrawsFromWhatTheFiltersLeave) {
-  const SamplingRule rules[] = {{1},
-                                {0.7f, 0.9f},
-                                {1.5f, 1, 0.05f},
-                                {1, 1, 0, 1, 40},
-                                {0.8f, 0.95f, 0.02f, 1, 20},
-                                {1, 1, 0.9f, 30},
-                                {1, 0.5f, 0.9f, 5, 3},
-                                {1, 1, 0.99f, 13, 9},
-                                {0.1f, 0.01f}};
+  const RowRule rules[] = {{1},
+                           {0.7f, 0.9f},
+                           {1.5f, 1, 0.05f},
+                           {1, 1, 0, 1, 40},
+                           {0.8f, 0.95f, 0.02f, 1, 20},
+                           {1, 1, 0.9f, 30},
+                           {1, 0.5f, 0.9f, 5, 3},
+                           {1, 1, 0.99f, 13, 9},
+                           {0.1f, 0.01f}};
   for (const int64_t vocabulary : {37, 5000, 33001}) {
     std::vector<float> logits, uniforms;
-    std::vector<SamplingRule> all;
-    for (const SamplingRule& rule : rules)
+    std::vector<RowRule> all;
+    for (const RowRule& rule : rules)
       for (int i = 0; i < 6; ++i) {
         auto one = random_floats(static_cast<size_t>(vocabulary), DType::kF32, 2);
         if (i % 2 == 0)
@@ -129,7 +128,7 @@ TEST(CudaSampling, DrawsFromWhatTheFiltersLeave) {
         all.back().top_k = std::min<int32_t>(rule.top_k, static_cast<int32_t>(vocabulary) - 1);
       }
     const DeviceArray<float> device(logits), device_uniforms(uniforms);
-    const DeviceArray<SamplingRule> device_rules(all);
+    const DeviceArray<RowRule> device_rules(all);
     const DeviceArray<int32_t> tokens(all.size());
     sample({device.data(), std::ssize(all), vocabulary}, device_rules.data(),
            device_uniforms.data(), tokens.data(), nullptr);
@@ -149,7 +148,7 @@ TEST(CudaSampling, DrawsFromWhatTheFiltersLeave) {
 TEST(CudaSampling, TemperatureZeroAndInvalidRows) {
   const std::vector<float> logits{1, 3, 3, NAN, 1, 2};
   const DeviceArray<float> device(logits), uniforms(std::vector<float>{0.9f, 0.9f});
-  const DeviceArray<SamplingRule> rules(std::vector<SamplingRule>{{0}, {1}});
+  const DeviceArray<RowRule> rules(std::vector<RowRule>{{0}, {1}});
   const DeviceArray<int32_t> tokens(2);
   sample({device.data(), 2, 3}, rules.data(), uniforms.data(), tokens.data(), nullptr);
   EXPECT_EQ(tokens.get(), (std::vector<int32_t>{1, -1}));
