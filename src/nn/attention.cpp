@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/fail.h"
+#include "nn/projections.h"
 
 namespace strake {
 
@@ -59,12 +60,10 @@ Attention::Attention(LayerLoader& load, const AttentionConfig& config, const Hea
   if (config.sinks == Sinks::kPresent) sinks_ = load.floats("sinks", {config.heads}, &heads.query);
 }
 
-Tensor Attention::project(Context& context, const Tensor& x, const Linear& projection,
-                          const std::optional<HeadNorm>& norm) const {
-  const int64_t rows = x.shape()[0];
-  Tensor y = projection.forward(context, x, norm ? DType::kF32 : context.activations);
-  if (norm) y = norm->forward(context, y);
-  return y.reshape({rows, y.shape()[1] / head_dim_, head_dim_});
+Tensor Attention::as_heads(Context& context, const Tensor& projected,
+                           const std::optional<HeadNorm>& norm) const {
+  const Tensor y = norm ? norm->forward(context, projected) : projected;
+  return y.reshape({y.shape()[0], y.shape()[1] / head_dim_, head_dim_});
 }
 
 Recycled<float> Attention::row_scales(const SequenceRows& rows) const {
@@ -81,9 +80,14 @@ Recycled<float> Attention::row_scales(const SequenceRows& rows) const {
 Tensor Attention::forward(Context& context, const Tensor& x,
                           std::span<const SequenceRows> sequences) const {
   Backend& backend = context.backend;
-  const Tensor queries = project(context, x, q_, q_norm_);
-  const Tensor keys = project(context, x, k_, k_norm_);
-  const Tensor values = project(context, x, v_, std::nullopt);
+  const auto dtype_of = [&](const std::optional<HeadNorm>& norm) {
+    return norm ? DType::kF32 : context.activations;
+  };
+  const auto [q_projected, k_projected, v_projected] =
+      project(context, x, {{q_, dtype_of(q_norm_)}, {k_, dtype_of(k_norm_)}, {v_, dtype_of({})}});
+  const Tensor queries = as_heads(context, q_projected, q_norm_);
+  const Tensor keys = as_heads(context, k_projected, k_norm_);
+  const Tensor values = as_heads(context, v_projected, std::nullopt);
   // A window's ring takes no more rows before they are attended to.
   const int64_t most_rows = window_ ? kRingUnit : kAnyRows;
   const Tensor mixed = by_sequence(sequences, most_rows, [&](const SequenceRows& rows) {

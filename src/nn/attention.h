@@ -52,8 +52,9 @@ class Attention {
  private:
   struct Heads;  // how the heads divide
   Attention(LayerLoader& load, const AttentionConfig& config, const Heads& heads);
-  Tensor project(Context& context, const Tensor& x, const Linear& projection,
-                 const std::optional<HeadNorm>& norm) const;
+  // projected [rows, heads * head_dim] -> [rows, heads, head_dim].
+  Tensor as_heads(Context& context, const Tensor& projected,
+                  const std::optional<HeadNorm>& norm) const;
   Recycled<float> row_scales(const SequenceRows& rows) const;
 
   int64_t head_dim_;

@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "base/recycled.h"
+#include "nn/projections.h"
 #include "nn/rope.h"
 #include "quant/head_weights.h"
 
@@ -138,16 +139,21 @@ int64_t LatentAttention::expands_from() const {
   return saved <= 0 ? kAnyRows : (config_.rank * expanded + saved - 1) / saved;
 }
 
-Tensor LatentAttention::residual(Context& context, const Tensor& x) const {
-  return q_a_ ? q_norm_->forward(context, q_a_->forward(context, x, DType::kF32)) : x;
+LatentAttention::Inputs LatentAttention::inputs(Context& context, const Tensor& x) const {
+  const DType dtype = context.activations;
+  if (!q_a_) {
+    const auto [queries, latents] = project(context, x, {{q_, dtype}, {kv_a_, DType::kF32}});
+    return {x, queries, latents};
+  }
+  const auto [low, latents] = project(context, x, {{*q_a_, DType::kF32}, {kv_a_, DType::kF32}});
+  const Tensor residual = q_norm_->forward(context, low);
+  return {residual, q_.forward(context, residual, dtype), latents};
 }
 
-LatentAttention::Queries LatentAttention::queries(Context& context, const Tensor& residual,
+LatentAttention::Queries LatentAttention::queries(Context& context, const Tensor& projected,
                                                   std::span<const SequenceRows> sequences) const {
-  const int64_t rows = residual.shape()[0];
   const int64_t width = config_.key_width + config_.rope_width;
-  const Tensor all =
-      q_.forward(context, residual, context.activations).reshape({rows, heads_, width});
+  const Tensor all = projected.reshape({projected.shape()[0], heads_, width});
   Queries queries{all.slice(2, 0, config_.key_width), all.slice(2, config_.key_width, width)};
   for (const SequenceRows& sequence : sequences) {
     Tensor turning = queries.turning.slice(0, sequence.begin, sequence.end);
@@ -156,11 +162,10 @@ LatentAttention::Queries LatentAttention::queries(Context& context, const Tensor
   return queries;
 }
 
-void LatentAttention::store_latents(Context& context, const Tensor& x,
+void LatentAttention::store_latents(Context& context, const Tensor& both,
                                     std::span<const SequenceRows> sequences) const {
-  const int64_t rows = x.shape()[0];
+  const int64_t rows = both.shape()[0];
   const int64_t width = config_.rank + config_.rope_width;
-  const Tensor both = kv_a_.forward(context, x, DType::kF32);
   const Tensor latents = kv_norm_.forward(context, both.slice(1, 0, config_.rank));
   Tensor turning = both.slice(1, config_.rank, width)
                        .to(context.activations)
@@ -196,10 +201,10 @@ Recycled<std::optional<Tensor>> LatentAttention::select(
 
 Tensor LatentAttention::forward(Context& context, const Tensor& x,
                                 std::span<const SequenceRows> sequences) const {
-  const Tensor residual = this->residual(context, x);
-  const Queries queries = this->queries(context, residual, sequences);
-  store_latents(context, x, sequences);
-  const auto selected = select(context, x, residual, sequences);
+  const Inputs inputs = this->inputs(context, x);
+  const Queries queries = this->queries(context, inputs.queries, sequences);
+  store_latents(context, inputs.latents, sequences);
+  const auto selected = select(context, x, inputs.residual, sequences);
   Recycled<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)
     if (selected[i] || sequences[i].count() < expands_from())

@@ -67,6 +67,12 @@ class LatentAttention {
   int64_t expands_from() const;
 
  private:
+  // What x becomes first.
+  struct Inputs {
+    Tensor residual;  // what queries, and an indexer's, are projected from
+    Tensor queries;   // [rows, heads * (key_width + rope_width)]
+    Tensor latents;   // float32 [rows, rank + rope_width]
+  };
   struct Queries {
     Tensor plain;    // [rows, heads, key_width]
     Tensor turning;  // [rows, heads, rope_width]
@@ -83,14 +89,13 @@ class LatentAttention {
   struct Heads;  // how they divide
   LatentAttention(LayerLoader& load, const LatentAttentionConfig& config, const Heads& heads);
 
-  // What queries are projected from.
-  Tensor residual(Context& context, const Tensor& x) const;
+  Inputs inputs(Context& context, const Tensor& x) const;
   // The keys that each sequence attends to, or nothing where those are all.
   Recycled<std::optional<Tensor>> select(Context& context, const Tensor& x, const Tensor& residual,
                                          std::span<const SequenceRows> sequences) const;
-  Queries queries(Context& context, const Tensor& residual,
+  Queries queries(Context& context, const Tensor& projected,
                   std::span<const SequenceRows> sequences) const;
-  void store_latents(Context& context, const Tensor& x,
+  void store_latents(Context& context, const Tensor& both,
                      std::span<const SequenceRows> sequences) const;
   // -> [rows, heads, value_width] of these sequences.
   Tensor absorbed(Context& context, const Queries& queries, std::span<const Piece> pieces) const;

@@ -77,12 +77,27 @@ Tensor Linear::forward(Context& context, const Tensor& x, DType dtype) const {
     fail(ErrorKind::kUsage, "{}: divided over {} ranks, but the group has {}", describe(),
          partition_->ranks(), context.group.size());
   Backend& backend = context.backend;
-  if (!divided && !bias_) return backend.matmul(x, weight_, reduction_.part(0).tree, dtype);
-  const PartialSums sums = reduction_.part(divided ? context.group.rank() : 0);
-  Tensor y = divided ? reduction_.finish(context, backend.matmul(x, weight_, sums))
-                     : backend.matmul(x, weight_, sums.tree);
-  if (bias_) y = backend.add(y, *bias_);
-  return y.to(dtype);
+  if (!divided) {
+    JointProduct alone[] = {product(dtype)};
+    backend.matmul_each(x, alone, product_tree());
+    return finish(context, alone[0], dtype);
+  }
+  const PartialSums sums = reduction_.part(context.group.rank());
+  return shifted(context, reduction_.finish(context, backend.matmul(x, weight_, sums)), dtype);
+}
+
+JointProduct Linear::product(DType dtype) const {
+  if (sharding_ == Sharding::kShardedToAll)
+    fail(ErrorKind::kUsage, "{}: a layer with whole inputs expected", describe());
+  return {weight_, bias_ ? DType::kF32 : dtype};
+}
+
+Tensor Linear::finish(Context& context, const JointProduct& product, DType dtype) const {
+  return shifted(context, *product.result, dtype);
+}
+
+Tensor Linear::shifted(Context& context, const Tensor& y, DType dtype) const {
+  return (bias_ ? context.backend.add(y, *bias_) : y).to(dtype);
 }
 
 int64_t Linear::input_dims() const {

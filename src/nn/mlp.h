@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "nn/layer_loader.h"
+#include "nn/projections.h"
 
 namespace strake {
 
@@ -19,8 +20,8 @@ class GatedMlp {
 
   // x [rows, hidden] -> float32 [rows, hidden].
   Tensor forward(Context& context, const Tensor& x) const {
-    const Tensor gate = gate_.forward(context, x, context.activations);
-    const Tensor up = up_.forward(context, x, context.activations);
+    const auto [gate, up] =
+        project(context, x, {{gate_, context.activations}, {up_, context.activations}});
     return down_.forward(context, context.backend.gated(gate, up, activation_), DType::kF32);
   }
 

@@ -122,6 +122,21 @@ Tensor Backend::matmul(const Tensor& x, const Weight& w, const SumTree& tree, DT
   return do_matmul_to(x, w, tree, dtype);
 }
 
+void Backend::matmul_each(const Tensor& x, std::span<JointProduct> products, const SumTree& tree) {
+  const int root[] = {0};
+  for (const JointProduct& product : products) {
+    check_product("matmul", x, product.weight, 2, PartialSums{tree, root});
+    expect_result("matmul", product.dtype);
+  }
+  do_matmul_each(x, products, tree);
+}
+
+void Backend::do_matmul_each(const Tensor& x, std::span<JointProduct> products,
+                             const SumTree& tree) {
+  for (JointProduct& product : products)
+    product.result = do_matmul_to(x, product.weight, tree, product.dtype);
+}
+
 Tensor Backend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) {
   const int root[] = {0};
   const Tensor y = do_matmul(x, w, PartialSums{tree, root});

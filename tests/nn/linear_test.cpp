@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "io/expect_error.h"
+#include "nn/projections.h"
 #include "ranks.h"
 #include "strake/nn/rms_norm.h"
 #include "support/bits.h"
@@ -49,6 +50,34 @@ TEST(Linear, SplitOutGivesTheBitsOfTheWholeLayer) {
                                 whole.forward(context, x, DType::kF32)));
       }
     });
+}
+
+TEST(Linear, ProjectionsOfOneInputAreThoseOfEachLayer) {
+  const WeightKind bf16{"bf16", {}, DType::kBF16};
+  for (const WeightKind& kind : all_weight_kinds())
+    for (const int ranks : {1, 2})
+      on_ranks(ranks, [&](Context& context) {
+        SCOPED_TRACE(kind.name);
+        const int64_t in = 2 * kind.group();
+        const Tensor x = random_weight(2, {3, in}).to(DType::kBF16);
+        const Linear whole(kind.make(1, {5, in}));
+        const Linear biased(kind.make(3, {7, in}), random_weight(4, {1, 7}).reshape({7}));
+        const Linear part =
+            shard_linear(Linear(bf16.make(5, {6, in})), Sharding::kAllToSharded, context.group);
+        const auto [a, b, c] = project(
+            context, x, {{whole, DType::kF32}, {biased, DType::kBF16}, {part, DType::kF16}});
+        EXPECT_TRUE(same_bits(a, whole.forward(context, x, DType::kF32)));
+        EXPECT_TRUE(same_bits(b, biased.forward(context, x, DType::kBF16)));
+        EXPECT_TRUE(same_bits(c, part.forward(context, x, DType::kF16)));
+      });
+}
+
+TEST(Linear, ProjectionsHaveWholeInputs) {
+  on_ranks(2, [&](Context& context) {
+    const Linear part =
+        shard_linear(Linear(random_weight(1, {4, 64})), Sharding::kShardedToAll, context.group);
+    expect_error(ErrorKind::kUsage, "whole inputs", [&] { part.product(DType::kF32); });
+  });
 }
 
 // Six groups: with eight ranks, two have none.

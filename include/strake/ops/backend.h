@@ -80,6 +80,13 @@ struct TableParts {
   int64_t part;
 };
 
+// One of several products of the same activations, and what comes of it.
+struct JointProduct {
+  const Weight& weight;               // [N, K]
+  DType dtype;                        // floating, of the result
+  std::optional<Tensor> result = {};  // [M, N]
+};
+
 // The tree of a mixture, and what it spans.
 struct AxisSums {
   Mixture::Axis axis;
@@ -128,6 +135,8 @@ class Backend {
   Tensor matmul(const Tensor& x, const Weight& w, const PartialSums& sums);
   // The whole product along `tree`, rounded to `dtype` [M, N].
   Tensor matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype = DType::kF32);
+  // The same of each, with the same bits: in one go where a device can.
+  void matmul_each(const Tensor& x, std::span<JointProduct> products, const SumTree& tree);
   // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const PartialSums& sums);
@@ -226,6 +235,8 @@ class Backend {
  protected:
   // Made of others' calls, which a backend may do for some of their arguments.
   virtual Tensor do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
+  virtual void do_matmul_each(const Tensor& x, std::span<JointProduct> products,
+                              const SumTree& tree);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                               const Position& first_position);
 

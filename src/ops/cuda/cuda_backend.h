@@ -40,6 +40,8 @@ class CudaBackend final : public Backend {
   Weight do_prepare(Weight w, const PartialSums& sums) override;
   Tensor do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) override;
   Tensor do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) override;
+  void do_matmul_each(const Tensor& x, std::span<JointProduct> products,
+                      const SumTree& tree) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,

@@ -1,6 +1,7 @@
 #include "ops/cuda/few_rows.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "ops/cuda/few_rows_instances.h"
 #include "ops/cuda/few_rows_plan.h"
@@ -58,9 +59,40 @@ OutType out_type(DType dtype) {
   throw Error(ErrorKind::kInternal, "few rows: a floating result expected");
 }
 
+int bytes_of(OutType type) { return type == OutType::kF32 ? 4 : 2; }
+
 int out_rows(const FewRowsCall& call) {
   if (call.experts.tokens > 0) return call.experts.tokens;
   return call.experts.rows > 0 ? call.experts.rows : call.x_rows;
+}
+
+FewRowsMatrix matrix_of(const PackedWeight& weight, void* out, DType out_dtype, int first_tile) {
+  float factor = weight.tensor_scale;
+  if (weight.shape.format.scaling == Scaling::kE4M3)
+    factor *= static_cast<float>(1 << -kNvfp4Exponent);
+  return {static_cast<const uint8_t*>(weight.codes),
+          static_cast<const uint8_t*>(weight.scales),
+          out,
+          out_type(out_dtype),
+          weight.shape.rows,
+          factor,
+          first_tile};
+}
+
+// All matrices of the call; p.row_tiles too.
+void set_matrices(FewRowsParameters& p, const FewRowsCall& call) {
+  if (std::ssize(call.joined) >= kMostJoined || (call.experts.rows > 0 && !call.joined.empty()))
+    throw Error(ErrorKind::kInternal, "few rows: fewer matrices expected");
+  for (FewRowsMatrix& absent : p.matrices) absent.first_tile = std::numeric_limits<int>::max();
+  p.matrices[0] = matrix_of(call.weight, call.out, call.out_dtype, 0);
+  p.row_tiles = call.weight.shape.row_tiles();
+  for (size_t i = 0; i < call.joined.size(); ++i) {
+    const JoinedProduct& joined = call.joined[i];
+    if (!can_join(call.weight, joined.weight))
+      throw Error(ErrorKind::kInternal, "few rows: weights of one format expected");
+    p.matrices[i + 1] = matrix_of(joined.weight, joined.out, joined.out_dtype, p.row_tiles);
+    p.row_tiles += joined.weight.shape.row_tiles();
+  }
 }
 
 struct Prepared {
@@ -75,8 +107,7 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   const PackedShape& shape = call.weight.shape;
   Prepared prepared{};
   FewRowsParameters& p = prepared.parameters;
-  p.codes = static_cast<const uint8_t*>(call.weight.codes);
-  p.scales = static_cast<const uint8_t*>(call.weight.scales);
+  set_matrices(p, call);
   p.matrix_codes = shape.code_bytes();
   p.matrix_scales = shape.scale_bytes();
   p.row_codes = static_cast<uint32_t>(shape.tile_offset(1, 0));
@@ -84,19 +115,13 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   p.leaves = shape.leaves;
   p.steps = call.steps;
   p.perfect = call.steps.perfect(shape.leaves.count) ? 1 : 0;
-  p.factor = call.weight.tensor_scale;
-  if (shape.format.scaling == Scaling::kE4M3) p.factor *= static_cast<float>(1 << -kNvfp4Exponent);
   p.f16_scales = call.weight.dtype == DType::kF16 ? 1 : 0;
   p.x = call.x;
   p.x_stride = call.x_stride;
   p.x_rows = call.x_rows;
   p.x_halves = in_halves(call) ? 2 : 1;
   p.x_whole = whole_in_shared(call) ? 1 : 0;
-  p.out = call.out;
-  p.out_type = out_type(call.out_dtype);
   p.out_rows = out_rows(call);
-  p.outputs = shape.rows;
-  p.row_tiles = shape.row_tiles();
   p.experts = call.experts;
   // Columns that one matrix may have: rows, or, of experts, those that choose it.
   const int tokens = call.experts.tokens > 0 ? call.experts.tokens : call.x_rows;
@@ -147,6 +172,10 @@ FewRowsDevice few_rows_device() {
   return found;
 }
 
+bool can_join(const PackedWeight& a, const PackedWeight& b) {
+  return a.shape.format == b.shape.format && a.dtype == b.dtype && a.shape.leaves == b.shape.leaves;
+}
+
 bool few_rows_can(const FewRowsCall& call, const FewRowsDevice& device) {
   return rows_at_once(call, device, nullptr) > 0;
 }
@@ -174,7 +203,9 @@ void few_rows_by(const FewRowsInstance* other, const FewRowsCall& call, const Fe
     part.x_rows = std::min(at_once, call.x_rows - first);
     Prepared prepared = prepare(part, device, other);
     FewRowsParameters& p = prepared.parameters;
-    p.out = static_cast<uint8_t*>(call.out) + int64_t{first} * p.outputs * size_of(call.out_dtype);
+    for (FewRowsMatrix& matrix : p.matrices)
+      matrix.out = static_cast<uint8_t*>(matrix.out) +
+                   int64_t{first} * matrix.outputs * bytes_of(matrix.out_type);
     p.node_rows = out_rows(call);
     if (p.slices > 1) {
       if (workspace.bytes < kArrivalBytes + leaf_sum_bytes(p))

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <span>
 
 #include "ops/cuda/few_rows_parameters.h"
 #include "ops/cuda/launch.h"
@@ -21,6 +22,13 @@ struct PackedWeight {
   float tensor_scale = 1.0f;
 };
 
+// A matrix more that the same activations multiply, and where its results go.
+struct JoinedProduct {
+  PackedWeight weight;
+  void* out;  // [nodes, x_rows, N]
+  DType out_dtype = DType::kF32;
+};
+
 // y[m, n] = sum over k of x[m, k] * w[n, k], as sums of the nodes that `steps` name.
 struct FewRowsCall {
   PackedWeight weight;
@@ -34,7 +42,12 @@ struct FewRowsCall {
   ExpertRows experts = {};
   void* out;
   DType out_dtype = DType::kF32;  // floating; sums are rounded to it
+  // Without experts: up to kMostJoined - 1 whose weights can_join() this one.
+  std::span<const JoinedProduct> joined = {};
 };
+
+// Whether one kernel can multiply both.
+bool can_join(const PackedWeight& a, const PackedWeight& b);
 
 struct FewRowsDevice {
   int multiprocessors;

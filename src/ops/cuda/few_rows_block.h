@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
           cursor.fill(ring);
           ring.leave();
         }
-        store_sums<kOctets>(work, visit, lane, leaf.sum, to);
+        store_sums<kOctets>(work, unit, visit, leaf.sum, to);
         __syncwarp();
       }
     }

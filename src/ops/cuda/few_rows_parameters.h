@@ -85,29 +85,38 @@ struct RingShape {
 // What rows multiply: one matrix all, or experts' that they choose.
 enum class Matrices { kOne, kExperts };
 
-struct FewRowsParameters {
+// A matrix, or the first of experts', and where its results go.
+struct FewRowsMatrix {
   const uint8_t* codes;
   const uint8_t* scales;
-  int64_t matrix_codes;  // bytes
+  void* out;  // [groups][nodes][out_rows][outputs]
+  OutType out_type;
+  int outputs;
+  float factor;    // on each sum
+  int first_tile;  // its first row tile among those of all
+};
+inline constexpr int kMostJoined = 4;
+
+struct FewRowsParameters {
+  // What the same activations multiply, row tile after row tile: beyond the last, first_tile is
+  // more than there are.
+  FewRowsMatrix matrices[kMostJoined];
+  int64_t matrix_codes;  // bytes from one of experts' to the next
   int64_t matrix_scales;
   uint32_t row_codes;  // bytes of a row tile
   uint32_t row_scales;
   Leaves leaves;
   LeafSteps steps;
   int perfect;     // LeafSteps::perfect()
-  float factor;    // on each sum
   int f16_scales;  // affine scales of 16 bits are float16, not bfloat16
   const void* x;   // [x_rows, x_stride]
   int64_t x_stride;
   int x_rows;
   int x_halves;  // x is float16, as two bfloat16 each: their sum. 1 or 2
   int x_whole;   // leaves stand in shared memory as in x, 16 bytes at a time
-  void* out;     // [groups][nodes][out_rows][outputs]
-  OutType out_type;
   int out_rows;
-  int node_rows;  // out's: more than out_rows where a call is made part by part
-  int outputs;
-  int row_tiles;
+  int node_rows;  // of results: more than out_rows where a call is made part by part
+  int row_tiles;  // of all matrices
   ExpertRows experts;
   RingShape ring;
   int chunk_tiles;  // that a stage has at most

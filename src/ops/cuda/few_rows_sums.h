@@ -10,9 +10,11 @@ namespace strake::cuda {
 
 // A unit's sums to shared memory: [columns][16 rows].
 template <int kOctets, class Work>
-__device__ __forceinline__ void store_sums(const Work& work, int visit, int lane,
+__device__ __forceinline__ void store_sums(const Work& work, const LeafUnit& unit, int visit,
                                            float (&sum)[kOctets][4], float* to) {
   const FewRowsParameters& p = work.p;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const float factor = p.matrices[unit.matrix].factor;
   if (p.x_halves == 2) {
 #pragma unroll
     for (int octet = 1; octet < kOctets; ++octet)
@@ -27,7 +29,7 @@ __device__ __forceinline__ void store_sums(const Work& work, int visit, int lane
     for (int i = 0; i < 4; ++i) {
       const int column = 8 * octet + 2 * (lane % 4) + i % 2;
       if (column >= rows) continue;
-      const float value = sum[octet][i] * p.factor;
+      const float value = sum[octet][i] * factor;
       const int row = lane / 4 + i / 2 * 8;
       if (work.mixes()) {
         const int at = work.visits->begin[visit] + column;
@@ -43,14 +45,16 @@ __device__ __forceinline__ void store_sums(const Work& work, int visit, int lane
 // Where an item's sums go.
 struct SumTarget {
   int group;
+  int matrix;
   int out_row;  // -1: nowhere
-  int output;   // counted with the padding of row tiles
+  int output;   // of all matrices, counted with the padding of row tiles
 
   template <class Work>
   __device__ SumTarget(const Work& work, int item, int column, int row) {
     const FewRowsParameters& p = work.p;
     const int part = Work::kExperts ? item / p.row_tiles : 0;
     group = work.mixes() ? part : 0;
+    matrix = Work::kExperts ? 0 : matrix_of(p, item);
     output = (item - part * p.row_tiles) * kTileRows + row;
     out_row = column;
     if (Work::kExperts && !work.mixes()) {
@@ -77,19 +81,21 @@ static_assert(kTileRows == 16);
 
 __device__ __forceinline__ void store_result(const FewRowsParameters& p, const SumTarget& target,
                                              int node, float value) {
-  if (target.out_row < 0 || target.output >= p.outputs) return;
-  const int64_t at =
-      (int64_t{target.group * p.steps.nodes + node} * p.node_rows + target.out_row) * p.outputs +
-      target.output;
-  switch (p.out_type) {
+  const FewRowsMatrix& matrix = p.matrices[target.matrix];
+  const int output = target.output - matrix.first_tile * kTileRows;
+  if (target.out_row < 0 || output >= matrix.outputs) return;
+  const int64_t at = (int64_t{target.group * p.steps.nodes + node} * p.node_rows + target.out_row) *
+                         matrix.outputs +
+                     output;
+  switch (matrix.out_type) {
     case OutType::kF32:
-      static_cast<float*>(p.out)[at] = value;
+      static_cast<float*>(matrix.out)[at] = value;
       return;
     case OutType::kBF16:
-      static_cast<__nv_bfloat16*>(p.out)[at] = __float2bfloat16_rn(value);
+      static_cast<__nv_bfloat16*>(matrix.out)[at] = __float2bfloat16_rn(value);
       return;
     case OutType::kF16:
-      static_cast<__half*>(p.out)[at] = __float2half_rn(value);
+      static_cast<__half*>(matrix.out)[at] = __float2half_rn(value);
       return;
   }
 }

@@ -18,11 +18,20 @@ struct FewRowsShape {
                                                                          : RingScales::kThere>;
 };
 
+// Which of the matrices a row tile belongs to.
+__device__ __forceinline__ int matrix_of(const FewRowsParameters& p, int row_tile) {
+  int matrix = 0;
+#pragma unroll
+  for (int i = 1; i < kMostJoined; ++i) matrix += row_tile >= p.matrices[i].first_tile ? 1 : 0;
+  return matrix;
+}
+
 // A leaf of a row tile of the matrices of some visits.
 struct LeafUnit {
-  int row_tile;
+  int row_tile;  // of its matrix
   int leaf;
-  int visit = 0;  // without experts there is one, of matrix 0
+  int matrix = 0;
+  int visit = 0;  // without experts there is one
   int visit_end = 1;
 };
 
@@ -95,6 +104,9 @@ class UnitWalk {
       unit.row_tile -= part * work_.p.row_tiles;
       unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
       unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
+    } else {
+      unit.matrix = matrix_of(work_.p, unit.row_tile);
+      unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
     }
     return unit;
   }
@@ -140,9 +152,10 @@ class ChunkCursor {
     const int tile = p.leaves.tiles[unit_.leaf];
     left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
     const auto row_tile = static_cast<uint32_t>(unit_.row_tile);
-    codes_ = p.codes + uint64_t{row_tile} * p.row_codes +
+    const FewRowsMatrix& of = p.matrices[unit_.matrix];
+    codes_ = of.codes + uint64_t{row_tile} * p.row_codes +
              static_cast<uint32_t>(tile) * Shape::kFormat.tile_bytes();
-    scales_ = p.scales + uint64_t{row_tile} * p.row_scales +
+    scales_ = of.scales + uint64_t{row_tile} * p.row_scales +
               static_cast<uint32_t>(tile) / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
     if constexpr (Work::kExperts) {
       const int64_t matrix = work_.visits->matrix[unit_.visit];

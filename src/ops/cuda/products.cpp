@@ -19,6 +19,12 @@ const cudaStream_t kStream = cudaStreamPerThread;
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kSomeRows = 128;
 
+// Whether the kernel for few rows multiplies them, as they are.
+bool is_few_rows(const Tensor& x, const GpuWeight& w) {
+  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && x.shape()[0] > 0 &&
+         x.shape()[0] <= kFewRows;
+}
+
 }  // namespace
 
 Weight CudaBackend::do_prepare(Weight w, const PartialSums& sums) {
@@ -107,23 +113,47 @@ Tensor CudaBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSum
 
 Tensor CudaBackend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree,
                                  DType dtype) {
-  const GpuWeight& weight = as_gpu_weight(w);
-  const int64_t rows = x.shape()[0], outputs = w.shape()[0];
-  if (weight.rows() != nullptr || parts_of(x.dtype()) > 1 || rows > kFewRows || rows == 0 ||
-      outputs == 0)
-    return Backend::do_matmul_to(x, w, tree, dtype);
+  JointProduct product[] = {{w, dtype}};
+  do_matmul_each(x, product, tree);
+  return *product[0].result;
+}
+
+// Products go together with the first that they can join.
+void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> products,
+                                 const SumTree& tree) {
   const int root[] = {0};
-  const PartialSums order = weight.is_divided() ? PartialSums{tree, root} : weight.sums();
-  Tensor result = x.beside(dtype, {rows, outputs});
-  run({.weight = weight.packed(0),
-       .x = x.bytes().data(),
-       .x_dtype = x.dtype(),
-       .x_stride = x.shape()[1],
-       .x_rows = static_cast<int>(rows),
-       .steps = steps_of(order),
-       .out = result.mutable_bytes().data(),
-       .out_dtype = dtype});
-  return result;
+  const int64_t rows = x.shape()[0];
+  for (JointProduct& product : products) product.result.reset();
+  for (size_t i = 0; i < products.size(); ++i) {
+    JointProduct& first = products[i];
+    if (first.result) continue;
+    const GpuWeight& weight = as_gpu_weight(first.weight);
+    if (!is_few_rows(x, weight)) {
+      first.result = Backend::do_matmul_to(x, first.weight, tree, first.dtype);
+      continue;
+    }
+    JoinedProduct joined[kMostJoined - 1] = {};
+    size_t count = 0;
+    for (JointProduct& other : products.subspan(i + 1)) {
+      const GpuWeight& another = as_gpu_weight(other.weight);
+      if (other.result || count == std::size(joined) || !is_few_rows(x, another) ||
+          another.is_divided() != weight.is_divided() ||
+          !can_join(weight.packed(), another.packed()))
+        continue;
+      other.result = x.beside(other.dtype, {rows, another.shape()[0]});
+      joined[count++] = {another.packed(), other.result->mutable_bytes().data(), other.dtype};
+    }
+    first.result = x.beside(first.dtype, {rows, weight.shape()[0]});
+    run({.weight = weight.packed(),
+         .x = x.bytes().data(),
+         .x_dtype = x.dtype(),
+         .x_stride = x.shape()[1],
+         .x_rows = static_cast<int>(rows),
+         .steps = steps_of(weight.is_divided() ? PartialSums{tree, root} : weight.sums()),
+         .out = first.result->mutable_bytes().data(),
+         .out_dtype = first.dtype,
+         .joined = {joined, count}});
+  }
 }
 
 Tensor CudaBackend::do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,

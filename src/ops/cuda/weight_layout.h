@@ -231,6 +231,8 @@ struct Leaves {
     while (input >= cuts[leaf + 1]) ++leaf;
     return leaf;
   }
+
+  friend constexpr bool operator==(const Leaves&, const Leaves&) = default;
 };
 
 // One matrix [rows, leaves.inputs()] and where its parts begin.

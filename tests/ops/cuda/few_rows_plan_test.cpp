@@ -15,7 +15,6 @@ FewRowsParameters product(int outputs, int inputs, int leaves, int rows) {
   p.perfect = 1;
   p.x_rows = rows;
   p.x_halves = 1;
-  p.outputs = outputs;
   p.row_tiles = (outputs + kTileRows - 1) / kTileRows;
   return p;
 }

@@ -239,6 +239,41 @@ TEST_F(FewRows, HasTheSameBitsWhereBlocksDivideLeaves) {
   }
 }
 
+TEST_F(FewRows, HasTheSameBitsWhereMatricesAreJoined) {
+  Random random(seed() + 4);
+  for (const Kind& kind : all_kinds())
+    for (const int leaves : {1, 8}) {
+      SCOPED_TRACE(kind.name + ", leaves " + std::to_string(leaves));
+      const DType x_dtype = kind.dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
+      const int64_t unit = kind.format ? kind.format->group_size() : 8;
+      const auto cuts = random_cuts(random, leaves, unit, 1 + 600 / (unit * leaves));
+      const SumTree tree(cuts);
+      const int64_t k = cuts.back();
+      const int m = static_cast<int>(draw(random, 1, 16)), count = kMostJoined;
+      const PartialSums whole{tree, kRoot};
+      const DeviceRows x = DeviceRows::random(random, x_dtype, m, k, 0);
+      std::vector<DeviceWeight> weights;
+      std::vector<DeviceBytes> results;
+      std::vector<JoinedProduct> joined;
+      for (int i = 0; i < count; ++i) {
+        weights.emplace_back(random_weight(random, kind, {draw(random, 1, 70), k}),
+                             leaves_of(whole));
+        results.emplace_back(int64_t{m} * weights.back().packed.shape.rows * 4);
+        if (i > 0) joined.push_back({weights.back().packed, results.back().data()});
+      }
+      FewRowsCall call = call_of(weights[0], x, m, steps_of(whole));
+      call.joined = joined;
+      const auto first = run(call, int64_t{m} * weights[0].packed.shape.rows);
+      for (int i = 0; i < count; ++i) {
+        const DeviceWeight& weight = weights[static_cast<size_t>(i)];
+        const int64_t n = weight.packed.shape.rows;
+        const auto alone = run(call_of(weight, x, m, steps_of(whole)), m * n);
+        const auto found = i == 0 ? first : results[static_cast<size_t>(i)].get<float>();
+        ASSERT_TRUE(same_bits(found.data(), alone.data(), m * n)) << i << " of " << n << ", " << m;
+      }
+    }
+}
+
 // Every code under every scale, alone: exactly what the CPU decodes.
 TEST_F(FewRows, DecodesEveryByte) {
   Random random(seed() + 3);

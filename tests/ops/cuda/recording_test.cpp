@@ -64,6 +64,45 @@ TEST_F(CudaRecording, RunsAgainWithWhatItsArgumentsHaveBecome) {
   EXPECT_FALSE(same_bits(again, first));
 }
 
+// Those of one format together, others alone; more rows each by itself.
+TEST_F(CudaRecording, JoinsProductsWithTheSameBits) {
+  const SumTree tree = SumTree::whole(768);
+  const WeightKind fp8{"mxfp8", Format::parse("mxfp8")}, fp4{"nvfp4", Format::parse("nvfp4")};
+  const WeightKind bf16{"bf16", {}, DType::kBF16}, f32{"f32", {}, DType::kF32};
+  std::vector<Weight> weights;
+  for (const auto& [kind, outputs] : std::vector<std::pair<WeightKind, int64_t>>{{fp8, 70},
+                                                                                 {fp4, 33},
+                                                                                 {fp8, 1},
+                                                                                 {bf16, 16},
+                                                                                 {fp4, 48},
+                                                                                 {f32, 7},
+                                                                                 {fp8, 256},
+                                                                                 {bf16, 5},
+                                                                                 {fp8, 31},
+                                                                                 {fp8, 9}})
+    weights.push_back(gpu_->prepare(kind.make(outputs, {outputs, 768})));
+  constexpr DType kDTypes[] = {DType::kF32, DType::kBF16, DType::kF16};
+  for (const DType x_dtype : kDTypes)
+    for (const int64_t rows : {1, 5, 16, 17}) {
+      const Tensor x = there(random_weight(7, {rows, 768}).to(x_dtype));
+      std::vector<JointProduct> products;
+      for (size_t i = 0; i < weights.size(); ++i)
+        products.push_back({weights[i], kDTypes[i % std::size(kDTypes)]});
+      gpu_->matmul_each(x, products, tree);
+      std::vector<Tensor> expected;
+      for (const JointProduct& product : products) {
+        expected.push_back(here(gpu_->matmul(x, product.weight, tree, product.dtype)));
+        EXPECT_TRUE(same_bits(here(*product.result), expected.back())) << rows;
+      }
+      if (rows > 16 || x_dtype == DType::kF32) continue;
+      const auto recording = gpu_->record([&] { gpu_->matmul_each(x, products, tree); });
+      ASSERT_NE(recording, nullptr);
+      recording->run();
+      for (size_t i = 0; i < products.size(); ++i)
+        EXPECT_TRUE(same_bits(here(*products[i].result), expected[i])) << rows;
+    }
+}
+
 // Tensors of the same sizes come and go: neither changes the other.
 TEST_F(CudaRecording, SharesNoMemoryWithOthers) {
   const Tensor x = there(random_weight(1, {4, 1024}));
