@@ -8,6 +8,7 @@
 
 #include "base/recycled.h"
 #include "models/model.h"
+#include "nn/residual_stream.h"
 
 namespace strake {
 
@@ -28,7 +29,7 @@ struct DecoderConfig {
 };
 
 // A Layer has, as PreNormBlock,
-//   Tensor forward(Context&, const Tensor& x, std::span<const SequenceRows>) const;
+//   void forward(Context&, ResidualStream& x, std::span<const SequenceRows>) const;
 //   LayerCache make_cache(const CacheRoom&) const;
 template <class Layer>
 class Decoder final : public Model {
@@ -66,6 +67,7 @@ class Decoder final : public Model {
     Tensor x = embedding_.forward(context, tokens);
     if (embedding_scale_ != 1.0f) x = context.backend.scale(x, embedding_scale_);
     context.record("model.embed_tokens", x);
+    ResidualStream stream(std::move(x));
     Recycled<std::optional<Tensor>> selected(steps.size());
     Recycled<SequenceRows> rows;
     rows.reserve(steps.size());
@@ -76,9 +78,9 @@ class Decoder final : public Model {
         rows.push_back({begin, begin + std::ssize(step.tokens), step.first_position(),
                         step.cache->layer(i), &selected[rows.size()]});
       }
-      x = layers_[i].forward(context, x, rows);
+      layers_[i].forward(context, stream, rows);
     }
-    return x;
+    return stream.sum(context);
   }
 
   Tensor logits(Context& context, const Tensor& x) const override {

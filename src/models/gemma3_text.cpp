@@ -83,15 +83,14 @@ class Gemma3Layer {
               Activation::kGeluTanh),
         fed_norm_(norm(load, "post_feedforward_layernorm", config)) {}
 
-  Tensor forward(Context& context, const Tensor& x, std::span<const SequenceRows> sequences) const {
+  void forward(Context& context, ResidualStream& x, std::span<const SequenceRows> sequences) const {
     const Tensor attended =
-        attention_.forward(context, attention_norm_.forward(context, x), sequences);
+        attention_.forward(context, x.normed(context, attention_norm_), sequences);
     context.record(attention_name_, attended);
-    const Tensor middle =
-        context.backend.add(x, attended_norm_.forward(context, attended, DType::kF32));
-    const Tensor fed = feed_.forward(context, feed_norm_.forward(context, middle));
+    x.add(context, attended_norm_.forward(context, attended, DType::kF32));
+    const Tensor fed = feed_.forward(context, x.normed(context, feed_norm_));
     context.record(feed_name_, fed);
-    return context.backend.add(middle, fed_norm_.forward(context, fed, DType::kF32));
+    x.add(context, fed_norm_.forward(context, fed, DType::kF32));
   }
 
   LayerCache make_cache(const CacheRoom& room) const { return attention_.make_cache(room); }

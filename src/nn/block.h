@@ -8,6 +8,7 @@
 
 #include "nn/batch.h"
 #include "nn/layer_loader.h"
+#include "nn/residual_stream.h"
 
 namespace strake {
 
@@ -26,17 +27,16 @@ class PreNormBlock {
         feed_norm_(std::move(feed_norm)),
         feed_(std::move(feed)) {}
 
-  // x float32 [rows, hidden] -> [rows, hidden].
-  Tensor forward(Context& context, const Tensor& x, std::span<const SequenceRows> sequences) const {
+  void forward(Context& context, ResidualStream& x, std::span<const SequenceRows> sequences) const {
     const Tensor attended =
-        attention_.forward(context, attention_norm_.forward(context, x), sequences);
+        attention_.forward(context, x.normed(context, attention_norm_), sequences);
     context.record(attention_name_, attended);
-    const Tensor middle = context.backend.add(x, attended);
-    const Tensor normed = feed_norm_.forward(context, middle);
+    x.add(context, attended);
+    const Tensor normed = x.normed(context, feed_norm_);
     const Tensor fed =
         std::visit([&](const auto& feed) { return feed.forward(context, normed); }, feed_);
     context.record(feed_name_, fed);
-    return context.backend.add(middle, fed);
+    x.add(context, fed);
   }
 
   LayerCache make_cache(const CacheRoom& room) const { return attention_.make_cache(room); }

@@ -94,6 +94,13 @@ void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView
   check_selected(q, view);
 }
 
+void check_rms_norm(const Tensor& x, const Tensor& w, DType dtype) {
+  expect_dtype("rms_norm", "x", x, DType::kF32, 2);
+  expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm",
+         "a floating weight [{}] expected, found {}", x.shape()[1], w);
+  expect_result("rms_norm", dtype);
+}
+
 }  // namespace
 
 Weight Backend::prepare(Weight w, const PartialSums& sums) {
@@ -163,11 +170,22 @@ Tensor Backend::finish_sums(const Tensor& pieces, const PartialSums& sums) {
 }
 
 Tensor Backend::rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) {
-  expect_dtype("rms_norm", "x", x, DType::kF32, 2);
-  expect(is_floating(w.dtype()) && w.shape() == Shape{x.shape()[1]}, "rms_norm",
-         "a floating weight [{}] expected, found {}", x.shape()[1], w);
-  expect_result("rms_norm", dtype);
+  check_rms_norm(x, w, dtype);
   return do_rms_norm(x, w, eps, dtype);
+}
+
+NormedSum Backend::add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
+                                DType dtype) {
+  check_rms_norm(x, norm.weight, dtype);
+  expect(y.dtype() == DType::kF32 && y.shape() == x.shape(), "add", "F32 {} expected, found {}",
+         x.shape(), y);
+  return do_add_rms_norm(x, y, norm, dtype);
+}
+
+NormedSum Backend::do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
+                                   DType dtype) {
+  const Tensor sum = do_add(x, y);
+  return {sum, do_rms_norm(sum, norm.weight, norm.eps, dtype)};
 }
 
 Tensor Backend::layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) {

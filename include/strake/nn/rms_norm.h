@@ -21,6 +21,10 @@ class RmsNorm {
   Tensor forward(Context& context, const Tensor& x, DType dtype) const {
     return context.backend.rms_norm(x, weight_, eps_, dtype);
   }
+  // x + y, float32 [rows, width], and what forward() makes of that.
+  NormedSum forward_sum(Context& context, const Tensor& x, const Tensor& y) const {
+    return context.backend.add_rms_norm(x, y, {weight_, eps_}, context.activations);
+  }
   std::string describe() const;  // "RMSNorm(256, eps=1e-05)"
 
  private:

@@ -93,6 +93,18 @@ struct AxisSums {
   PartialSums sums;
 };
 
+// x / sqrt(mean(x^2) + eps) * weight.
+struct RmsParameters {
+  const Tensor& weight;  // floating [D]
+  float eps;
+};
+
+// A sum, and the norm of its rows.
+struct NormedSum {
+  Tensor sum;     // float32 [M, D]
+  Tensor normed;  // [M, D]
+};
+
 // (x - mean) / sqrt(variance + eps) * weight + bias.
 struct NormParameters {
   const Tensor& weight;  // floating [D]
@@ -185,6 +197,8 @@ class Backend {
 
   // x float32 [M, D], w [D] -> `dtype` [M, D]: x / sqrt(mean(x^2) + eps) * w (arXiv:1910.07467).
   Tensor rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype);
+  // x + y, float32 [M, D], and what rms_norm() makes of that, `dtype` [M, D].
+  NormedSum add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm, DType dtype);
   // x float32 [M, D] -> `dtype` [M, D] (arXiv:1607.06450).
   Tensor layer_norm(const Tensor& x, const NormParameters& norm, DType dtype);
   // x float32 [M, D] -> float32 [M]: the sum of each row's squares.
@@ -239,6 +253,8 @@ class Backend {
                               const SumTree& tree);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                               const Position& first_position);
+  virtual NormedSum do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
+                                    DType dtype);
 
  private:
   virtual Weight do_prepare(Weight w, const PartialSums& sums) = 0;

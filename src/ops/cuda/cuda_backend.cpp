@@ -62,11 +62,7 @@ Extent2 extent_of(const Tensor& x) {
 RowsIn rows_in(const Tensor& x) { return {address(x), x.dtype(), extent_of(x).columns}; }
 RowsOut rows_out(Tensor& x) { return {address(x), x.dtype(), extent_of(x).columns}; }
 
-NormRows norm_rows(const Tensor& x) {
-  // What is normed is only read where no pieces are added to it.
-  auto* const rows = const_cast<float*>(floats(x));
-  return {rows, x.shape()[0], x.shape()[1]};
-}
+NormRows norm_rows(const Tensor& x) { return {floats(x), x.shape()[0], x.shape()[1]}; }
 
 }  // namespace
 
@@ -181,6 +177,20 @@ Tensor CudaBackend::do_rms_norm(const Tensor& x, const Tensor& w, float eps, DTy
   if (x.elements() > 0)
     cuda::rms_norm(norm_rows(x), {.weight = address(w), .dtype = w.dtype(), .eps = eps},
                    {address(result), dtype}, kStream);
+  return result;
+}
+
+NormedSum CudaBackend::do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
+                                       DType dtype) {
+  NormedSum result{x.beside(DType::kF32, x.shape()), x.beside(dtype, x.shape())};
+  if (x.elements() == 0) return result;
+  NormRows rows = norm_rows(x);
+  rows.pieces = floats(y);
+  rows.steps.count = 1;
+  rows.sum = floats(result.sum);
+  cuda::rms_norm(rows,
+                 {.weight = address(norm.weight), .dtype = norm.weight.dtype(), .eps = norm.eps},
+                 {address(result.normed), dtype}, kStream);
   return result;
 }
 

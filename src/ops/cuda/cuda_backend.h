@@ -64,6 +64,8 @@ class CudaBackend final : public Backend {
   Tensor do_pick_rows(const Tensor& pieces, const TokenIds& ids,
                       std::span<const HeldRows> held) override;
   Tensor do_rms_norm(const Tensor& x, const Tensor& w, float eps, DType dtype) override;
+  NormedSum do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
+                            DType dtype) override;
   Tensor do_layer_norm(const Tensor& x, const NormParameters& norm, DType dtype) override;
   Tensor do_sum_squares(const Tensor& x) override;
   Tensor do_rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares& squares,

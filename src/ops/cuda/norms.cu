@@ -25,22 +25,29 @@ size_t stack_bytes(const SumSteps& steps, int threads) {
                          : 0;
 }
 
-// Calls body(column, value) for the thread's columns, in ascending order.
+// Calls body(column, value) for the thread's columns of what is normed, in ascending order.
 template <class Body>
 __device__ void for_columns(const NormRows& x, int64_t row, const Body& body) {
-  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) body(i, x.rows[row * x.width + i]);
+  const float* const from = x.pieces != nullptr ? x.sum : x.rows;
+  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) body(i, from[row * x.width + i]);
 }
 
-// Adds the pieces to the thread's own columns of the row.
+// An element with the pieces added.
+__device__ float with_pieces(const NormRows& x, int64_t row, int64_t column) {
+  const int64_t at = row * x.width + column;
+  const float value = x.rows[at];
+  if (x.pieces == nullptr) return value;
+  float sum = combine(x.steps, x.pieces + at, x.count * x.width, stack_of_thread(),
+                      static_cast<int>(blockDim.x));
+  if (x.bias != nullptr) sum += x.bias[column];
+  return value + sum;
+}
+
+// The thread's own columns of the row's sum.
 __device__ void add_pieces(const NormRows& x, int64_t row) {
   if (x.pieces == nullptr) return;
-  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
-    const int64_t at = row * x.width + i;
-    float sum = combine(x.steps, x.pieces + at, x.count * x.width, stack_of_thread(),
-                        static_cast<int>(blockDim.x));
-    if (x.bias != nullptr) sum += x.bias[i];
-    x.rows[at] += sum;
-  }
+  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x)
+    x.sum[row * x.width + i] = with_pieces(x, row, i);
 }
 
 // Columns of a row that each thread holds at once, all asked for before the first is there.
@@ -57,12 +64,16 @@ __device__ void rms_norm_held(const NormRows& x, const NormWeight& norm, Out* ou
     weights[j] = i < x.width ? load_floating(norm.weight, norm.dtype, i) : 0.0f;
   }
   wait_for_predecessor();
-  add_pieces(x, row);
   float squares = 0;
 #pragma unroll
   for (int j = 0; j < kHeld; ++j) {
     const int64_t i = threadIdx.x + j * blockDim.x;
-    values[j] = i < x.width ? x.rows[row * x.width + i] : 0.0f;
+    values[j] = i < x.width ? with_pieces(x, row, i) : 0.0f;
+  }
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    const int64_t i = threadIdx.x + j * blockDim.x;
+    if (x.pieces != nullptr && i < x.width) x.sum[row * x.width + i] = values[j];
   }
 #pragma unroll
   for (int j = 0; j < kHeld; ++j) squares += values[j] * values[j];

@@ -11,15 +11,16 @@
 namespace strake::cuda {
 
 // What is normed: rows float32 [rows, width]; or, with `pieces`, rows + bias + the sum of pieces
-// float32 [nodes, rows, width], which then is written back to `rows`: the residual stream after a
+// float32 [nodes, rows, width], which then is written to `sum`, too: the residual stream after a
 // layer. A row's sums depend on its width alone.
 struct NormRows {
-  float* rows;
+  const float* rows;
   int64_t count;
   int64_t width;
   const float* pieces = nullptr;
   SumSteps steps = {};
   const float* bias = nullptr;  // [width]
+  float* sum = nullptr;         // [rows, width]; may be `rows`
 };
 
 struct NormWeight {

@@ -177,8 +177,9 @@ TEST(CudaNorms, AddPiecesAlongTheTree) {
               nullptr);
   const auto finished = sums.get();
   const NormWeight norm{weight.data(), DType::kF32, nullptr, DType::kF32, 1e-6f};
-  rms_norm({device.data(), rows, width, device_pieces.data(), five_pieces(), bias.data()}, norm,
-           {out.data(), DType::kF32}, nullptr);
+  rms_norm(
+      {device.data(), rows, width, device_pieces.data(), five_pieces(), bias.data(), device.data()},
+      norm, {out.data(), DType::kF32}, nullptr);
   const auto residual = device.get();
   for (size_t i = 0; i < x.size(); ++i) {
     EXPECT_EQ(finished[i], sum_of_five(pieces, i, x.size()));
