@@ -128,11 +128,19 @@ int most_levels(int tokens) {
   }
 }
 
-// Cycles that the blocks of one multiprocessor take for a tile of columns each, by the tensor cores
-// and by the instructions that decode weights, which one block's warps cannot issue without pause.
+// Measured cycles that the blocks of one multiprocessor take for a tile of columns each: decoding
+// and products overlap in part.
 double cycles_of_tile(int tokens, int resident) {
-  const double products = 4.0 * tokens * resident;
-  return std::max(products * 1.06, resident == 1 ? 600.0 : 350.0 * resident);
+  switch (tokens) {
+    case 32:
+      return resident == 1 ? 600 : 900;
+    case 64:
+      return resident == 1 ? 790 : 1250;
+    case 128:
+      return 1070;
+    default:
+      return 1550;
+  }
 }
 
 // Blocks that a multiprocessor has room for.
@@ -145,7 +153,7 @@ int most_resident(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule
 // lack a pair or more.
 int64_t clusters_at_once(int multiprocessors, int blocks, int resident) {
   const int64_t all = int64_t{multiprocessors} * resident / blocks;
-  return std::max<int64_t>(1, 2 * resident % blocks == 0 ? all : all * 10 / 11);
+  return std::max<int64_t>(1, blocks <= 2 ? all : all * 10 / 11);
 }
 
 }  // namespace
@@ -213,8 +221,8 @@ std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumT
       const auto waves = static_cast<double>((clusters + at_once - 1) / at_once);
       // Sums of a piece end with a pause of the tensor cores, a tile with its way out, a piece with
       // its block's start and the others' sums.
-      const double sums = schedule->sum_begin[1] * (900.0 + 4.0 * tokens);
-      const double end = 1500 + 10.0 * tokens + (pieces > 1 ? 3500 + 12.0 * tokens : 0);
+      const double sums = schedule->sum_begin[1] * (930.0 + 1.6 * tokens);
+      const double end = 1700 + 3.0 * tokens + (pieces > 1 ? 4200 + 1.5 * tokens : 0);
       const double time =
           waves * (schedule->longest(pieces) * cycles_of_tile(tokens, resident) + sums + end);
       if (time < least) {
