@@ -22,13 +22,15 @@ __device__ __forceinline__ void barrier_arrive_expect(uint32_t barrier, uint32_t
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
 }
-// Of the same barrier in another block of the cluster, or in this one.
-__device__ __forceinline__ void barrier_arrive_at(uint32_t barrier, uint32_t block) {
-  asm volatile(
-      "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
-      "r"(block)
-      : "memory");
+// The same place in the shared memory of a block of the cluster.
+__device__ __forceinline__ uint32_t address_in_block(uint32_t address, uint32_t block) {
+  uint32_t remote;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(block));
+  return remote;
+}
+// Of an address in any block of the cluster.
+__device__ __forceinline__ void barrier_arrive_at(uint32_t remote) {
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(remote) : "memory");
 }
 __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
   uint32_t done = 0;
@@ -61,9 +63,20 @@ __device__ __forceinline__ void copy_box(const CUtensorMap& map, uint32_t to, ui
       : "memory");
 }
 
-// To the L2 cache; a multiple of 16 bytes.
-__device__ __forceinline__ void prefetch(const void* from, int bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+// This lane's bytes: 4, 8 or 16.
+template <int kBytes>
+__device__ __forceinline__ void copy_lane(uint32_t to, const uint8_t* from) {
+  if constexpr (kBytes == 16)
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(from)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global.L2::128B [%0], [%1], %2;" ::"r"(to), "l"(from),
+                 "n"(kBytes)
+                 : "memory");
+}
+// One arrival, when this lane's copies so far are there.
+__device__ __forceinline__ void barrier_arrive_after_copies(uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
 __device__ __forceinline__ uint32_t cluster_rank() {

@@ -1,5 +1,5 @@
-// Products with many rows by wgmma: weights decoded into registers, activations through shared
-// memory. One thread brings activations, eight warps multiply: each has a row tile of 16 outputs.
+// Products with many rows by wgmma: weights decoded into registers, activations from shared memory.
+// Four warps bring both there, eight multiply: each has a row tile of 16 outputs.
 //
 // A block makes 128 outputs x kTokens tokens at a time and takes tile after tile. In a cluster,
 // `share_x` blocks have neighbouring outputs and bring a part of the activations each, for all of
@@ -44,128 +44,163 @@ struct ManyRowsKernel {
   int share;  // which of the blocks that share activations
   int piece;
 
-  __device__ uint32_t full(int stage) const { return shared + Shape::kBarriersAt + 8 * stage; }
-  __device__ uint32_t empty(int stage) const { return full(stage) + 8 * Shape::kStages; }
+  __device__ int stages() const { return Shape::stages(p.levels); }
+  __device__ uint32_t full(int stage) const {
+    return shared + Shape::barriers_at(stages()) + 16 * stage;
+  }
+  __device__ uint32_t empty(int stage) const { return full(stage) + 8; }
+  __device__ int slot(int stage, int of_warp) const {
+    return Shape::weights_at(stages()) + stage * Shape::kWeightBytes +
+           of_warp * Fragment::kSlotBytes;
+  }
   __device__ int cluster_blocks() const { return p.share_x * p.pieces; }
   __device__ int row_block(int row_group) const { return row_group * p.share_x + share; }
 
   __device__ void init_barriers() const {
-    for (int stage = 0; stage < Shape::kStages; ++stage) {
-      barrier_init(full(stage), 1);
+    for (int stage = 0; stage < stages(); ++stage) {
+      barrier_init(full(stage), 1 + kBringThreads);
       barrier_init(empty(stage), kProductWarps * p.share_x);
     }
     barrier_init_done();
   }
 
-  // One thread.
-  __device__ void bring_activations() const {
-    const int rows = kTokens / p.share_x;
-    const auto sharers = static_cast<uint16_t>(((1 << p.share_x) - 1) << (piece * p.share_x));
+  __device__ int piece_tiles() const { return p.piece_tile[piece + 1] - p.piece_tile[piece]; }
+
+  // Four warps fill stages: each two row tiles' codes and scales, one thread this block's share of
+  // the activations.
+  struct Bringer {
+    static constexpr int kTiles = kProductWarps / kBringWarps;
+
+    const ManyRowsKernel& k;
+    int bring_warp;
+    uint32_t tile[kTiles];  // of each row tile
     int stage = 0;
     uint32_t phase = 0;
+
+    __device__ Bringer(const ManyRowsKernel& kernel)
+        : k(kernel), bring_warp(kernel.warp - kProductWarps) {}
+
+    __device__ void begin_row(int row_group) {
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        const int row_tile = min(k.row_block(row_group) * kProductWarps + bring_warp * kTiles + i,
+                                 k.p.row_tiles - 1);
+        tile[i] = static_cast<uint32_t>(row_tile) * k.p.row_k_tiles + k.p.piece_tile[k.piece];
+      }
+    }
+    __device__ void bring_codes(uint32_t of, uint32_t to) const {
+      const uint8_t* const codes = Fragment::codes_of(k.weights, of) + 16 * k.lane;
+#pragma unroll
+      for (int at = 0; at < Fragment::kTileBytes; at += 16 * kLanes)
+        if (at + 16 * kLanes <= Fragment::kTileBytes || at + 16 * k.lane < Fragment::kTileBytes)
+          copy_lane<16>(to + at + 16 * k.lane, codes + at);
+    }
+    // Eight lanes an eighth of the block each, of each row tile.
+    __device__ void bring_scales() const {
+      if (k.lane >= 8 * kTiles) return;
+      const int bytes = k.weights.scale_block_bytes / 8;
+      const uint32_t of = k.lane < 8 ? tile[0] : tile[kTiles - 1];
+      const uint8_t* const from = Fragment::scales_of(k.weights, of) + k.lane % 8 * bytes;
+      const uint32_t to = k.shared + k.slot(stage, bring_warp * kTiles + k.lane / 8) +
+                          Fragment::kTileBytes + k.lane % 8 * bytes;
+      switch (bytes) {
+        case 4:
+          if constexpr (Fragment::kScaleBytes <= 8) copy_lane<4>(to, from);
+          break;
+        case 8:
+          if constexpr (Fragment::kScaleBytes >= 8) copy_lane<8>(to, from);
+          break;
+        case 32:
+          if constexpr (Fragment::kScaleBytes == 32) copy_lane<16>(to + 16, from + 16);
+          [[fallthrough]];
+        default:
+          if constexpr (Fragment::kScaleBytes >= 16) copy_lane<16>(to, from);
+      }
+    }
+    // One thread.
+    __device__ void bring_activations(int column, int row) const {
+      const int own = k.share * (kTokens / k.p.share_x);
+      const uint32_t to = k.shared + stage * Shape::kActivationBytes + own * kTileInputs * 2;
+      barrier_arrive_expect(k.full(stage), Shape::kActivationBytes);
+      if (k.p.share_x > 1) {
+        const int sharers = ((1 << k.p.share_x) - 1) << (k.piece * k.p.share_x);
+        copy_box(k.p.x, to, k.full(stage), column, row + own, static_cast<uint16_t>(sharers));
+      } else {
+        copy_box(k.p.x, to, k.full(stage), column, row + own);
+      }
+    }
+    __device__ void bring(int column, int row) {
+      barrier_wait(k.empty(stage), phase ^ 1);
+      if (bring_warp == 0 && k.lane == 0) bring_activations(column, row);
+      if constexpr (Fragment::kScaleBytes > 0) bring_scales();
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i)
+        bring_codes(tile[i]++, k.shared + k.slot(stage, bring_warp * kTiles + i));
+      barrier_arrive_after_copies(k.full(stage));
+      if (++stage == k.stages()) {
+        stage = 0;
+        phase ^= 1;
+      }
+    }
+  };
+  __device__ void bring() const {
+    Bringer bringer(*this);
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
-      const int row = p.place(walk.tile).token_block * kTokens + share * rows;
+      const ManyRowsParameters::Place place = p.place(walk.tile);
+      bringer.begin_row(place.row_group);
       for (int run = p.run_begin[piece]; run < p.run_begin[piece + 1]; ++run) {
         int column = p.runs[run].column;
         for (int left = p.runs[run].tiles; left > 0; --left) {
-          barrier_wait(empty(stage), phase ^ 1);
-          barrier_arrive_expect(full(stage), Shape::kStageBytes);
-          const uint32_t to = shared + stage * Shape::kStageBytes + share * rows * kTileInputs * 2;
-          if (p.share_x > 1)
-            copy_box(p.x, to, full(stage), column, row, sharers);
-          else
-            copy_box(p.x, to, full(stage), column, row);
+          bringer.bring(column, place.token_block * kTokens);
           column += kTileInputs;
-          if (++stage == Shape::kStages) {
-            stage = 0;
-            phase ^= 1;
-          }
         }
       }
     }
+    asm volatile("cp.async.wait_all;" ::: "memory");
   }
-
-  // This warp's weights, tile by tile, through the slots that each lane fills and reads alone.
-  struct WeightStream {
-    static constexpr int kAhead = 8;  // tiles that are brought to the L2 cache before they are due
-
-    const ManyRowsKernel& k;
-    TileWalk walk;
-    uint32_t tile = 0;  // to be fetched next, counted over all rows
-    int left = 0;       // of this row
-    int fetch_slot = 0;
-    int slot = 0;  // to be decoded next
-
-    __device__ WeightStream(const ManyRowsKernel& kernel)
-        : k(kernel), walk(kernel.p, kernel.cluster_blocks()) {
-      begin_row();
-#pragma unroll 1
-      for (int i = 0; i < slots() - 1; ++i) fetch();
-    }
-    __device__ bool deep() const { return Shape::deep(k.p.levels); }
-    __device__ int slots() const { return deep() ? Shape::kSlots : Shape::kShallow; }
-    __device__ uint8_t* at(int of) const {
-      return k.block + Shape::kRingAt + of * Shape::kSlotBytes + k.warp * Fragment::kSlotBytes;
-    }
-    __device__ void begin_row() {
-      if (!walk.more()) return;
-      const int row_tile = min(k.row_block(k.p.place(walk.tile).row_group) * kProductWarps + k.warp,
-                               k.p.row_tiles - 1);
-      tile = static_cast<uint32_t>(row_tile) * k.p.row_k_tiles + k.p.piece_tile[k.piece];
-      left = k.p.piece_tile[k.piece + 1] - k.p.piece_tile[k.piece];
-    }
-    // A group of copies, empty after the last tile.
-    __device__ void fetch() {
-      if (walk.more()) {
-        Fragment::copy(k.weights, tile, k.lane, at(fetch_slot));
-        // A shallow ring alone would wait for memory.
-        if (Shape::kTwoDepths && !deep() && k.lane == 0 && left > kAhead)
-          prefetch(k.weights.codes + int64_t{tile + kAhead} * Fragment::kTileBytes,
-                   Fragment::kTileBytes);
-        ++tile;
-        if (--left == 0) {
-          walk.next();
-          begin_row();
-        }
-      }
-      asm volatile("cp.async.commit_group;" ::: "memory");
-      if (++fetch_slot == slots()) fetch_slot = 0;
-    }
-    // This lane's part of the next tile.
-    __device__ void next(typename Fragment::Tile& to) {
-      if (deep())
-        asm volatile("cp.async.wait_group %0;" ::"n"(Shape::kSlots - 2) : "memory");
-      else
-        asm volatile("cp.async.wait_group %0;" ::"n"(Shape::kShallow - 2) : "memory");
-      Fragment::load_slot(k.weights, at(slot), k.lane, to);
-      if (++slot == slots()) slot = 0;
-      fetch();
-    }
-  };
 
   // A k tile's products are four steps: each is decoded while those of the three steps before it
   // run, and takes the registers of the one four steps before.
   struct Products {
     const ManyRowsKernel& k;
-    WeightStream stream;
     float sums[kRegisters];
     typename Fragment::Tile tile;
     uint32_t a[kLaneRegisters] = {};
+    int left;        // tiles to be prepared
+    uint32_t empty;  // of the first stage, where this lane says so
     int stage = 0;
     uint32_t phase = 0;
 
-    __device__ Products(const ManyRowsKernel& kernel) : k(kernel), stream(kernel) {
-      if (Shape::kDecodesAhead) prepare();
+    __device__ Products(const ManyRowsKernel& kernel) : k(kernel) {
+      const TileWalk walk(k.p, k.cluster_blocks());
+      left = walk.more() ? (walk.end - walk.tile + walk.step - 1) / walk.step * k.piece_tiles() : 0;
+      empty = address_in_block(k.empty(0), k.piece * k.p.share_x + k.lane % k.p.share_x);
+      if (!Shape::kDecodesAhead) return;
+      load();
+      prepare();
     }
 
     __device__ void release(int of) const {
-      if (k.lane < k.p.share_x) barrier_arrive_at(k.empty(of), k.piece * k.p.share_x + k.lane);
+      if (k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * of);
     }
-    __device__ int previous_stage() const { return stage == 0 ? Shape::kStages - 1 : stage - 1; }
+    __device__ int previous_stage() const { return (stage == 0 ? k.stages() : stage) - 1; }
 
+    __device__ void advance() {
+      if (++stage < k.stages()) return;
+      stage = 0;
+      phase ^= 1;
+    }
+    // This lane's codes and scales of the next tile, which are at hand while the last step of the
+    // one before runs.
+    __device__ void load() {
+      if (left == 0) return;
+      --left;
+      barrier_wait(k.full(stage), phase);
+      Fragment::load_slot(k.weights, k.block + k.slot(stage, k.warp), k.lane, tile);
+    }
     // Decodes the next tile's first step; ahead: before a sum ends, whose products still run then.
     __device__ void prepare() {
-      stream.next(tile);
+      if (!Shape::kDecodesAhead) load();
       wgmma_wait<3>();
       Fragment::template decode<0>(tile, a);
     }
@@ -177,6 +212,10 @@ struct ManyRowsKernel {
         if (kStep == 3 && index > 0) release(previous_stage());
         Fragment::template decode<kStep>(tile, a);
       }
+      if constexpr (kStep == 3) {
+        advance();
+        if (Shape::kDecodesAhead) load();
+      }
       wgmma_fence();
       Wgmma<kTokens, typename Fragment::Half>::run(sums, a + 4 * kStep, rows + 2 * kStep,
                                                    kStep == 0 ? index : 1);
@@ -184,17 +223,12 @@ struct ManyRowsKernel {
     }
     __device__ void multiply(int index) {
       if (!Shape::kDecodesAhead) prepare();
-      barrier_wait(k.full(stage), phase);
-      const uint64_t rows = swizzled_rows(k.shared + stage * Shape::kStageBytes);
+      const uint64_t rows = swizzled_rows(k.shared + stage * Shape::kActivationBytes);
       multiply_step<0>(rows, index);
       multiply_step<1>(rows, index);
       multiply_step<2>(rows, index);
       multiply_step<3>(rows, index);
       if (Shape::kDecodesAhead) prepare();
-      if (++stage == Shape::kStages) {
-        stage = 0;
-        phase ^= 1;
-      }
     }
 
     // sums = the next `tiles` tiles'.
@@ -213,7 +247,7 @@ struct ManyRowsKernel {
 
   // Sums in shared memory, each thread's own.
   __device__ float4* level(int index) const {
-    return reinterpret_cast<float4*>(block + Shape::levels_at(p.levels) +
+    return reinterpret_cast<float4*>(block + Shape::levels_at(stages()) +
                                      index * Shape::kLevelBytes) +
            threadIdx.x;
   }
@@ -302,7 +336,6 @@ struct ManyRowsKernel {
                             products.sums[4 * i + 2], products.sums[4 * i + 3]));
       }
     }
-    asm volatile("cp.async.wait_all;" ::: "memory");
   }
 
   // Each block adds up a part of the tile: the pieces are all nodes of one depth of a tree, or
@@ -363,7 +396,7 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
   if (kernel.cluster_blocks() > 1) cluster_sync();
   if (kernel.warp >= kProductWarps) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers::kBring));
-    if (kernel.warp == kProductWarps && kernel.lane == 0) kernel.bring_activations();
+    kernel.bring();
     __syncwarp();
     kernel.leave([] {});
   } else {

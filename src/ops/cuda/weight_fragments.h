@@ -1,5 +1,5 @@
-// Tiles of a packed weight on their way to a product with many rows: each lane copies its own part
-// to shared memory ahead of time, and decodes it with its scales to the A operand's 16-bit numbers.
+// Tiles of a packed weight on their way to a product with many rows: each lane decodes its own part
+// with its scales to the A operand's 16-bit numbers.
 //
 // e2m1 and e4m3 values times their scales are exact in bfloat16, but for magnitudes below its
 // subnormals (2^-133). Affine values are rounded once, from float32 or by one fused operation.
@@ -32,30 +32,6 @@ struct PackedPointers {
 
 namespace detail {
 
-// This lane's own bytes: they are there, for it alone, when its group of copies is.
-template <int kBytes>
-__device__ __forceinline__ void copy_async(uint8_t* to, const uint8_t* from) {
-  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  if constexpr (kBytes == 16)
-    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(shared), "l"(from)
-                 : "memory");
-  else
-    asm volatile("cp.async.ca.shared.global.L2::128B [%0], [%1], %2;" ::"r"(shared), "l"(from),
-                 "n"(kBytes)
-                 : "memory");
-}
-
-// A lane's part of a plane of kPlane bits a code.
-template <int kPlane>
-__device__ __forceinline__ void copy_plane(uint8_t* to, const uint8_t* from, int lane) {
-  constexpr int kPiece = piece_bytes(kPlane);
-#pragma unroll
-  for (int i = 0; i < 4 * kPlane / kPiece; ++i) {
-    const int at = (i * kLanes + lane) * kPiece;
-    copy_async<kPiece>(to + at, from + at);
-  }
-}
-
 __device__ __forceinline__ float float_of(uint32_t half, ScaleType type) {
   if (type == ScaleType::kBf16) return __uint_as_float(half << 16);
   return __half2float(__ushort_as_half(static_cast<uint16_t>(half)));
@@ -78,9 +54,9 @@ struct DenseSource {
   const uint8_t* at;  // this lane's part of the first step
 };
 struct FloatingScales {
-  uint32_t words[4];  // the first: four e8m0 bytes; or all: e4m3 factors of a step each
+  uint32_t words[4];  // factors: of e8m0 a group's and row's each, of e4m3 a step's two rows
   bool e4m3;
-  bool wide;  // e8m0: some lane's do not fit one multiplication
+  bool wide;  // e8m0: some lane's do not fit one multiplication, and are second factors
 };
 struct PairScales {
   uint2 pairs[2];  // scales and biases of rows g and g + 8, of each half of the tile
@@ -103,14 +79,15 @@ struct WeightFragment {
   using Half = HalfType;
   using Scales = detail::ScalesOf<kCode, kPath>;
   static constexpr int kTileBytes = 128 * code_bits(kCode);
-  // What a lane has of the scales at most: four e8m0, eight e4m3, two affine groups'.
+  // What rows g and g + 8 have of a tile's scales at most: four e8m0, eight e4m3, two affine
+  // groups'.
   static constexpr int kScaleBytes = kCode == Coding::kDense        ? 0
                                      : kCode == Coding::kE4M3       ? 4
                                      : kCode == Coding::kE2M1       ? 8
                                      : kPath == AffinePath::kNative ? 16
                                                                     : 32;
-  // Of a tile, for a warp: codes as they are packed, then each lane's scales.
-  static constexpr int kSlotBytes = kTileBytes + kLanes * kScaleBytes;
+  // Of a tile in shared memory: codes, then a block of scales, as they are packed.
+  static constexpr int kSlotBytes = kTileBytes + 8 * kScaleBytes;
   // Sums are to be multiplied by the parameter sum_factor().
   static constexpr bool kHasSumFactor = kCode == Coding::kE2M1;
 
@@ -118,47 +95,15 @@ struct WeightFragment {
     return scaling == Scaling::kE4M3 ? tensor_scale * (1 << -kNvfp4Exponent) : tensor_scale;
   }
 
-  static __device__ __forceinline__ const uint8_t* scales_of(const PackedPointers& from,
-                                                             uint32_t tile, int lane) {
-    const uint32_t block = from.tiles_per_block == 2 ? tile >> 1 : tile;
-    // Each g has an eighth of the block.
-    return from.scales + static_cast<int64_t>(block) * from.scale_block_bytes +
-           lane / 4 * (from.scale_block_bytes / 8);
+  // Where a tile's codes are, and the block of its scales.
+  static __device__ __forceinline__ const uint8_t* codes_of(const PackedPointers& from,
+                                                            uint32_t tile) {
+    return from.codes + static_cast<int64_t>(tile) * kTileBytes;
   }
-
-  // Starts copying this lane's part of a tile to its places in the slot.
-  static __device__ __forceinline__ void copy(const PackedPointers& from, uint32_t tile, int lane,
-                                              uint8_t* slot) {
-    const uint8_t* const codes = from.codes + static_cast<int64_t>(tile) * kTileBytes;
-    if constexpr (kCode == Coding::kUInt3) {
-      detail::copy_plane<2>(slot, codes, lane);
-      detail::copy_plane<1>(slot + 256, codes + 256, lane);
-    } else if constexpr (kCode == Coding::kUInt5) {
-      detail::copy_plane<4>(slot, codes, lane);
-      detail::copy_plane<1>(slot + 512, codes + 512, lane);
-    } else if constexpr (kCode == Coding::kUInt6) {
-      detail::copy_plane<4>(slot, codes, lane);
-      detail::copy_plane<2>(slot + 512, codes + 512, lane);
-    } else {
-      detail::copy_plane<code_bits(kCode)>(slot, codes, lane);
-    }
-    if constexpr (kScaleBytes > 0) {
-      const uint8_t* const scales = scales_of(from, tile, lane);
-      uint8_t* const to = slot + kTileBytes + lane * kScaleBytes;
-      switch (from.scale_block_bytes / 8) {
-        case 4:
-          if constexpr (kScaleBytes <= 8) detail::copy_async<4>(to, scales);
-          break;
-        case 8:
-          if constexpr (kScaleBytes >= 8) detail::copy_async<8>(to, scales);
-          break;
-        case 32:
-          if constexpr (kScaleBytes == 32) detail::copy_async<16>(to + 16, scales + 16);
-          [[fallthrough]];
-        default:
-          if constexpr (kScaleBytes >= 16) detail::copy_async<16>(to, scales);
-      }
-    }
+  static __device__ __forceinline__ const uint8_t* scales_of(const PackedPointers& from,
+                                                             uint32_t tile) {
+    const uint32_t block = from.tiles_per_block == 2 ? tile >> 1 : tile;
+    return from.scales + static_cast<int64_t>(block) * from.scale_block_bytes;
   }
 
   // What a lane has of a tile, before it is decoded step by step.
@@ -166,17 +111,16 @@ struct WeightFragment {
     LaneCodes<kCode> codes;
     Scales scales;
   };
-  // From a slot that copy() filled.
+  // From a slot.
   static __device__ __forceinline__ void load_slot(const PackedPointers& from, const uint8_t* slot,
                                                    int lane, Tile& tile) {
-    load(from, slot, slot + kTileBytes + lane * kScaleBytes, lane, tile);
+    load(from, slot, slot + kTileBytes, lane, tile);
   }
   // From the packed weight itself, all at once.
   static __device__ __forceinline__ void decode_tile(const PackedPointers& from, uint32_t tile,
                                                      int lane, uint32_t (&a)[kLaneRegisters]) {
     Tile of_lane;
-    load(from, from.codes + static_cast<int64_t>(tile) * kTileBytes, scales_of(from, tile, lane),
-         lane, of_lane);
+    load(from, codes_of(from, tile), scales_of(from, tile), lane, of_lane);
     decode<0>(of_lane, a);
     decode<1>(of_lane, a);
     decode<2>(of_lane, a);
@@ -195,19 +139,18 @@ struct WeightFragment {
       a[4 * kStep + 3] = four.w;
     } else if constexpr (kCode == Coding::kE4M3 || kCode == Coding::kE2M1) {
       if (kCode == Coding::kE4M3 || !scales.e4m3) {
-        constexpr int kExponent = kCode == Coding::kE4M3 ? kE4M3Exponent : kE2M1Exponent;
-        const PowerScales<kExponent> powers{scales.words[0]};
+        const auto factor = [&](int reg) { return scales.words[2 * (reg / 8) + (reg & 1)]; };
         // One branch for the warp.
         if (scales.wide) {
 #pragma unroll
           for (int reg = 4 * kStep; reg < 4 * kStep + 4; ++reg)
-            a[reg] = multiply_pairs(multiply_pairs(tile.codes.pair(reg), powers.kFirst),
-                                    powers.second(2 * (reg / 8) + (reg & 1)));
+            a[reg] =
+                multiply_pairs(multiply_pairs(tile.codes.pair(reg), Powers::kFirst), factor(reg));
           return;
         }
 #pragma unroll
         for (int reg = 4 * kStep; reg < 4 * kStep + 4; ++reg)
-          a[reg] = multiply_pairs(tile.codes.pair(reg), powers.factor(2 * (reg / 8) + (reg & 1)));
+          a[reg] = multiply_pairs(tile.codes.pair(reg), factor(reg));
         return;
       }
       const uint32_t rows = scales.words[kStep];
@@ -233,8 +176,12 @@ struct WeightFragment {
   }
 
  private:
+  using Powers = PowerScales<kCode == Coding::kE4M3 ? kE4M3Exponent : kE2M1Exponent>;
+
   static __device__ __forceinline__ void load(const PackedPointers& from, const uint8_t* tile,
-                                              const uint8_t* scales, int lane, Tile& to) {
+                                              const uint8_t* block, int lane, Tile& to) {
+    // Each g has an eighth of the block.
+    const uint8_t* const scales = block + lane / 4 * (from.scale_block_bytes / 8);
     if constexpr (kCode == Coding::kDense)
       to.scales.at = tile + 16 * lane;
     else
@@ -244,8 +191,11 @@ struct WeightFragment {
       if (to.scales.e4m3) {
         nvfp4_factors(*reinterpret_cast<const uint2*>(scales), to.scales.words);
       } else {
-        to.scales.words[0] = *reinterpret_cast<const uint32_t*>(scales);
-        to.scales.wide = __any_sync(0xffffffff, (to.scales.words[0] & 0x80808080u) != 0) != 0;
+        const Powers powers{*reinterpret_cast<const uint32_t*>(scales)};
+        to.scales.wide = __any_sync(0xffffffff, powers.wide()) != 0;
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          to.scales.words[i] = to.scales.wide ? powers.second(i) : powers.factor(i);
       }
     } else if constexpr (kCode != Coding::kDense && kPath == AffinePath::kNative) {
       to.scales.pairs[0] = *reinterpret_cast<const uint2*>(scales);
