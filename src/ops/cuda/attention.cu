@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall c
   __shared__ float room[kWarp + 1];
   __shared__ float4 sums[kGroups][kColumns / 4];
   float* const weights = reinterpret_cast<float*>(dynamic_shared());
-  wait_for_predecessor();
+  begin_after_predecessor();
   const int64_t row = blockIdx.x;  // of [rows, heads]
   const int head = static_cast<int>(row % call.heads);
   const int token_row = static_cast<int>(row / call.heads);

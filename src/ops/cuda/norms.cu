@@ -70,6 +70,8 @@ __device__ void rms_norm_held(const NormRows& x, const NormWeight& norm, Out* ou
     const int64_t i = threadIdx.x + j * blockDim.x;
     values[j] = i < x.width ? with_pieces(x, row, i) : 0.0f;
   }
+  // Only now: weights that the next kernel asks for would be in the way.
+  let_successor_start();
 #pragma unroll
   for (int j = 0; j < kHeld; ++j) {
     const int64_t i = threadIdx.x + j * blockDim.x;
@@ -87,10 +89,10 @@ __device__ void rms_norm_held(const NormRows& x, const NormWeight& norm, Out* ou
 }
 
 template <class Out>
-__global__ void rms_norm_kernel(NormRows x, NormWeight norm, Out* out) {
+__global__ void rms_norm_kernel(const __grid_constant__ NormRows x, NormWeight norm, Out* out) {
   __shared__ float room[kWarp + 1];
-  let_successor_start();
   if (x.width <= int64_t{kHeld} * blockDim.x) return rms_norm_held(x, norm, out, room);
+  let_successor_start();
   wait_for_predecessor();
   const int64_t row = blockIdx.x;
   add_pieces(x, row);
@@ -105,7 +107,7 @@ __global__ void rms_norm_kernel(NormRows x, NormWeight norm, Out* out) {
 }
 
 template <class Out>
-__global__ void layer_norm_kernel(NormRows x, NormWeight norm, Out* out) {
+__global__ void layer_norm_kernel(const __grid_constant__ NormRows x, NormWeight norm, Out* out) {
   __shared__ float room[kWarp + 1];
   const int64_t row = blockIdx.x;
   const auto width = static_cast<float>(x.width);
@@ -128,7 +130,7 @@ __global__ void layer_norm_kernel(NormRows x, NormWeight norm, Out* out) {
   });
 }
 
-__global__ void sum_squares_kernel(NormRows x, float* out) {
+__global__ void sum_squares_kernel(const __grid_constant__ NormRows x, float* out) {
   __shared__ float room[kWarp + 1];
   begin_after_predecessor();
   float squares = 0;
