@@ -11,7 +11,15 @@
 namespace strake {
 namespace fs = std::filesystem;
 
-FileReader::FileReader(const fs::path& path) : path_(path) {
+namespace {
+
+int advice(ReadPattern pattern) {
+  return pattern == ReadPattern::kAnywhere ? POSIX_FADV_RANDOM : POSIX_FADV_SEQUENTIAL;
+}
+
+}  // namespace
+
+FileReader::FileReader(const fs::path& path, ReadPattern pattern) : path_(path) {
   // Without O_NONBLOCK, opening a pipe would wait for somebody to write.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) fail_errno("cannot open {}", path.string());
@@ -21,7 +29,7 @@ FileReader::FileReader(const fs::path& path) : path_(path) {
     fail(ErrorKind::kSystem, "{} is not a regular file", path.string());
   }
   size_ = status.st_size;
-  ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
+  ::posix_fadvise(descriptor_, 0, 0, advice(pattern));
 }
 
 FileReader::FileReader(FileReader&& other) noexcept

@@ -74,31 +74,42 @@ Tensor Checkpoint::read(const std::string& name, const std::optional<Cut>& cut) 
     expect_read(name, cut);
     return Tensor::empty(*entry.dtype, shape_of_cut(entry.shape, cut), device());
   }
-  if (!cut) return weights_.read(name);
+  if (!cut) return read_one(one_read(name, cut, {}));
   if (cut->ranges.empty()) return weights_.read(name, cut->axis, 0, 0);
   std::vector<Tensor> pieces;
-  for (const Range range : cut->ranges)
-    pieces.push_back(weights_.read(name, cut->axis, range.begin, range.end));
+  for (const Range range : cut->ranges) pieces.push_back(read_one(one_read(name, cut, range)));
   return pieces.size() == 1 ? pieces.front() : concatenate(pieces, cut->axis);
 }
 
 void Checkpoint::expect_read(const std::string& name, const std::optional<Cut>& cut) {
+  if (!cut) return expected_.push_back(one_read(name, cut, {}));
+  for (const Range range : cut->ranges) expected_.push_back(one_read(name, cut, range));
+}
+
+ExpectedRead Checkpoint::one_read(const std::string& name, const std::optional<Cut>& cut,
+                                  Range range) const {
   const SafetensorsFile& file = weights_.file_of(name);
-  if (!cut) {
-    expected_.push_back({name, file.runs(name)});
-    return;
-  }
-  for (const Range range : cut->ranges)
-    expected_.push_back({name, file.runs(name, cut->axis, range.begin, range.end)});
+  const Shape& shape = weights_.tensors().at(name).shape;
+  if (!cut) return {name, file.runs(name), shape};
+  return {name, file.runs(name, cut->axis, range.begin, range.end),
+          shape.with(cut->axis, range.size())};
+}
+
+Tensor Checkpoint::read_one(const ExpectedRead& read) const {
+  if (const auto ahead = ahead_.lock())
+    if (auto tensor = ahead->take(read)) return *std::move(tensor);
+  return weights_.file_of(read.tensor).read(read.tensor, read.runs, read.shape);
 }
 
 std::unique_ptr<ModelSource> Checkpoint::without_bytes() const {
   return std::make_unique<Checkpoint>(open(path(), Device::meta()));
 }
 
-std::unique_ptr<ReadAhead> Checkpoint::read_ahead(ModelSource& twin) const {
-  return std::make_unique<ReadAhead>(weights_,
-                                     std::move(dynamic_cast<Checkpoint&>(twin).expected_));
+std::shared_ptr<ReadAhead> Checkpoint::read_ahead(ModelSource& twin) {
+  auto ahead =
+      std::make_shared<ReadAhead>(weights_, std::move(dynamic_cast<Checkpoint&>(twin).expected_));
+  ahead_ = ahead;
+  return ahead;
 }
 
 Tensor Checkpoint::tensor(const std::string& name, const Shape& shape,

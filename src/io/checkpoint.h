@@ -45,7 +45,7 @@ class Checkpoint final : public ModelSource {
   void require_all_used() const override;
 
   std::unique_ptr<ModelSource> without_bytes() const override;
-  std::unique_ptr<ReadAhead> read_ahead(ModelSource& twin) const override;
+  std::shared_ptr<ReadAhead> read_ahead(ModelSource& twin) override;
 
   int64_t bytes_read() const { return weights_.bytes_read(); }
   // What has been asked for on Device::meta(): all that a rank would have read instead.
@@ -72,6 +72,9 @@ class Checkpoint final : public ModelSource {
   // The cut, in stored elements.
   Tensor read(const std::string& name, const std::optional<Cut>& cut);
   void expect_read(const std::string& name, const std::optional<Cut>& cut);
+  // The whole tensor, or one range of the cut's axis.
+  ExpectedRead one_read(const std::string& name, const std::optional<Cut>& cut, Range range) const;
+  Tensor read_one(const ExpectedRead& read) const;
   void expect_shape(const std::string& name, const Shape& expected) const;
 
   // Stacks of experts that are in another form than MLX's (checkpoint_experts.cpp).
@@ -104,6 +107,7 @@ class Checkpoint final : public ModelSource {
   std::optional<int64_t> layers_;  // those from here on are left out
   std::map<std::string, ReadHalves> halves_;
   std::vector<ExpectedRead> expected_;
+  std::weak_ptr<ReadAhead> ahead_;
 };
 
 }  // namespace strake

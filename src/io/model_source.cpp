@@ -5,7 +5,7 @@
 
 namespace strake {
 
-std::unique_ptr<ReadAhead> ModelSource::read_ahead(ModelSource& /*twin*/) const { return nullptr; }
+std::shared_ptr<ReadAhead> ModelSource::read_ahead(ModelSource& /*twin*/) { return nullptr; }
 
 std::optional<Cut> rescale(const std::string& name, const std::optional<Cut>& cut, int64_t logical,
                            int64_t stored) {

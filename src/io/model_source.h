@@ -55,9 +55,9 @@ class ModelSource {
 
   // The same model on Device::meta().
   virtual std::unique_ptr<ModelSource> without_bytes() const = 0;
-  // Fetches what a twin, made by without_bytes(), was asked for, while that is read from this one;
-  // until the result is destroyed. Nothing where nothing is read.
-  virtual std::unique_ptr<ReadAhead> read_ahead(ModelSource& twin) const;
+  // Reads what a twin, made by without_bytes(), was asked for, some way ahead of what this one is
+  // asked for; until the result is destroyed. Nothing where nothing is read.
+  virtual std::shared_ptr<ReadAhead> read_ahead(ModelSource& twin);
 
  protected:
   ModelSource(ModelConfig config, Device device)

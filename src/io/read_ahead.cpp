@@ -1,17 +1,20 @@
 #include "io/read_ahead.h"
 
 #include <algorithm>
-#include <chrono>
+#include <exception>
 #include <utility>
 
 namespace strake {
 namespace {
 
-// Enough for a disk to stay busy while the reader lays out a large weight; pages that are fetched
-// too early could be thrown out again where memory is short.
-constexpr int64_t kAhead = int64_t{256} << 20;
+// One large tensor is held always; small ones, so many together.
+constexpr int64_t kHeld = int64_t{16} << 20;
+// Enough for a disk to stay busy; pages that are fetched too early could be thrown out again where
+// memory is short.
+constexpr int64_t kAnnounced = int64_t{128} << 20;
 constexpr int64_t kAtOnce = int64_t{8} << 20;
-constexpr auto kPause = std::chrono::milliseconds(1);
+// Twice what a kernel reads ahead at most: the piece that it reads and the one after.
+constexpr int64_t kReadAhead = int64_t{32} << 20;
 
 }  // namespace
 
@@ -20,25 +23,107 @@ ReadAhead::ReadAhead(const SafetensorsDirectory& weights, std::vector<ExpectedRe
       reads_(std::move(reads)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-void ReadAhead::run(const std::stop_token& stop) const {
-  const int64_t before = weights_.bytes_read();
-  int64_t asked = 0;
-  for (const auto& [tensor, runs] : reads_) {
-    const SafetensorsFile& file = weights_.file_of(tensor);
-    for (int64_t run = 0; run < runs.count; ++run) {
-      const int64_t begin = runs.offset + run * runs.stride;
-      for (int64_t at = 0; at < runs.bytes; at += kAtOnce) {
-        while (asked - (weights_.bytes_read() - before) > kAhead) {
-          if (stop.stop_requested()) return;
-          std::this_thread::sleep_for(kPause);
-        }
-        if (stop.stop_requested()) return;
-        const int64_t bytes = std::min(kAtOnce, runs.bytes - at);
-        file.will_read(begin + at, bytes);
-        asked += bytes;
-      }
-    }
+std::optional<Tensor> ReadAhead::take(const ExpectedRead& read) {
+  std::unique_lock lock(mutex_);
+  const auto from = reads_.begin() + static_cast<std::ptrdiff_t>(taken_);
+  const auto found = std::find(from, reads_.end(), read);
+  if (found == reads_.end()) return std::nullopt;
+  const auto wanted = static_cast<size_t>(found - reads_.begin());
+  while (!held_.empty() && held_.begin()->first < wanted) {
+    held_bytes_ -= held_.begin()->second.nbytes();
+    held_.erase(held_.begin());
   }
+  taken_ = wanted;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return read_ > wanted || ended_; });
+  std::optional<Tensor> tensor;
+  if (auto held = held_.extract(wanted)) {
+    tensor = std::move(held.mapped());
+    held_bytes_ -= tensor->nbytes();
+  }
+  taken_ = wanted + 1;
+  changed_.notify_all();
+  return tensor;
+}
+
+void ReadAhead::run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  try {
+    while (read_ < reads_.size()) {
+      const size_t current = read_;
+      const int64_t bytes = reads_[current].runs.total();
+      const auto may_read = [&] {
+        return held_bytes_ == 0 || held_bytes_ + bytes <= kHeld || current < taken_;
+      };
+      if (!changed_.wait(lock, stop, may_read)) break;
+      const bool is_wanted = current >= taken_;
+      if (is_wanted) held_bytes_ += bytes;
+      lock.unlock();
+      announce(current);
+      std::optional<Tensor> tensor;
+      if (is_wanted) tensor = read(reads_[current]);
+      lock.lock();
+      if (tensor && current >= taken_)
+        held_.emplace(current, *std::move(tensor));
+      else if (is_wanted)
+        held_bytes_ -= bytes;
+      ++read_;
+      changed_.notify_all();
+    }
+  } catch (const std::exception&) {
+    // Who asks for it reads it again, and hears what the matter is.
+    if (!lock.owns_lock()) lock.lock();
+  }
+  ended_ = true;
+  changed_.notify_all();
+}
+
+std::vector<ReadAhead::Extent> ReadAhead::extents_of(const SafetensorsFile& file) const {
+  std::vector<Extent> extents;
+  for (const auto& [tensor, runs, shape] : reads_)
+    if (runs.count == 1 && &weights_.file_of(tensor) == &file)
+      extents.push_back({runs.offset, runs.offset + runs.bytes});
+  std::ranges::sort(extents, {}, &Extent::begin);
+  std::vector<Extent> joined;
+  for (const Extent& extent : extents)
+    if (!joined.empty() && extent.begin <= joined.back().end)
+      joined.back().end = std::max(joined.back().end, extent.end);
+    else
+      joined.push_back(extent);
+  return joined;
+}
+
+bool ReadAhead::is_onward(const SafetensorsFile& file, const ByteRuns& runs) {
+  if (runs.count != 1) return false;
+  auto found = extents_.find(&file);
+  if (found == extents_.end()) found = extents_.emplace(&file, extents_of(file)).first;
+  const int64_t end = runs.offset + runs.bytes;
+  const auto extent = std::ranges::lower_bound(found->second, end, {}, &Extent::end);
+  return extent->end == file.size() || extent->end >= end + kReadAhead;
+}
+
+void ReadAhead::announce(size_t current) {
+  for (; announced_ < reads_.size(); ++announced_) {
+    const auto& [tensor, runs, shape] = reads_[announced_];
+    if (announced_ > current && announced_bytes_ + runs.total() > kAnnounced) break;
+    announced_bytes_ += runs.total();
+    const SafetensorsFile& file = weights_.file_of(tensor);
+    if (is_onward(file, runs)) continue;
+    for (int64_t run = 0; run < runs.count; ++run)
+      for (int64_t at = 0; at < runs.bytes; at += kAtOnce)
+        file.will_read(runs.offset + run * runs.stride + at, std::min(kAtOnce, runs.bytes - at));
+  }
+  announced_bytes_ -= reads_[current].runs.total();
+}
+
+Tensor ReadAhead::read(const ExpectedRead& read) {
+  const auto& [tensor, runs, shape] = read;
+  const SafetensorsFile& file = weights_.file_of(tensor);
+  if (!is_onward(file, runs)) return file.read(tensor, runs, shape);
+  auto reader = onward_.find(&file);
+  if (reader == onward_.end())
+    reader = onward_.emplace(&file, FileReader(file.path(), ReadPattern::kOnward)).first;
+  return file.read(tensor, runs, shape, reader->second);
 }
 
 }  // namespace strake

@@ -47,28 +47,25 @@ const TensorEntry& SafetensorsFile::entry(const std::string& name) const {
   return found->second;
 }
 
-void SafetensorsFile::fill(int64_t offset, std::span<std::byte> out) const {
-  reader_.read(offset, out);
-  *bytes_read_ += static_cast<int64_t>(out.size());
-}
-
-Tensor SafetensorsFile::read(Tensor tensor, const ByteRuns& runs) const {
+Tensor SafetensorsFile::read(const std::string& name, const ByteRuns& runs, const Shape& shape,
+                             const FileReader& reader) const {
+  Tensor tensor = Tensor::empty(*entry(name).dtype, shape);
   const auto bytes = tensor.mutable_bytes();
   const auto run = static_cast<size_t>(runs.bytes);
-  for (int64_t i = 0; i < runs.count; ++i)
-    fill(runs.offset + i * runs.stride, bytes.subspan(static_cast<size_t>(i) * run, run));
+  for (int64_t i = 0; i < runs.count; ++i) {
+    reader.read(runs.offset + i * runs.stride, bytes.subspan(static_cast<size_t>(i) * run, run));
+    *bytes_read_ += runs.bytes;
+  }
   return tensor;
 }
 
 Tensor SafetensorsFile::read(const std::string& name) const {
-  const TensorEntry& entry = this->entry(name);
-  return read(Tensor::empty(*entry.dtype, entry.shape), runs(name));
+  return read(name, runs(name), entry(name).shape);
 }
 
 Tensor SafetensorsFile::read(const std::string& name, int axis, int64_t begin, int64_t end) const {
   const ByteRuns runs = this->runs(name, axis, begin, end);
-  const TensorEntry& entry = this->entry(name);
-  return read(Tensor::empty(*entry.dtype, entry.shape.with(axis, end - begin)), runs);
+  return read(name, runs, entry(name).shape.with(axis, end - begin));
 }
 
 ByteRuns SafetensorsFile::runs(const std::string& name) const {

@@ -23,6 +23,7 @@ struct ByteRuns {
   int64_t count = 1;
 
   int64_t total() const { return bytes * count; }
+  friend bool operator==(const ByteRuns&, const ByteRuns&) = default;
 };
 
 // A file whose header has been read and found sound. Tensors are read when asked for, and only
@@ -45,6 +46,13 @@ class SafetensorsFile {
   // Where that stands in the file. Throws as read() does.
   ByteRuns runs(const std::string& name) const;
   ByteRuns runs(const std::string& name, int axis, int64_t begin, int64_t end) const;
+  // The bytes of some of a tensor's runs; by a reader of this file that has another pattern.
+  Tensor read(const std::string& name, const ByteRuns& runs, const Shape& shape) const {
+    return read(name, runs, shape, reader_);
+  }
+  Tensor read(const std::string& name, const ByteRuns& runs, const Shape& shape,
+              const FileReader& reader) const;
+  int64_t size() const { return reader_.size(); }
   // Tells the kernel that these bytes will be read soon.
   void will_read(int64_t offset, int64_t bytes) const { reader_.will_read(offset, bytes); }
   // Bytes of tensors read so far.
@@ -53,9 +61,6 @@ class SafetensorsFile {
  private:
   SafetensorsFile(FileReader reader, SafetensorsHeader header);
   const TensorEntry& entry(const std::string& name) const;
-  Tensor read(Tensor tensor, const ByteRuns& runs) const;
-  void fill(int64_t offset, std::span<std::byte> out) const;
-
   FileReader reader_;
   SafetensorsHeader header_;
   std::unique_ptr<std::atomic<int64_t>> bytes_read_;

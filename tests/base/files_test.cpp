@@ -42,6 +42,8 @@ TEST(FileReader, ReadsRanges) {
   EXPECT_EQ(read_at(reader, 3, 4), "3456");
   EXPECT_EQ(read_at(reader, 10, 0), "");
   reader.will_read(0, 10);
+  const FileReader onward(reader.path(), ReadPattern::kOnward);
+  EXPECT_EQ(read_at(onward, 3, 4), "3456");
 }
 
 TEST(FileReader, RefusesToReadPastTheEnd) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "io/checkpoint.h"
 #include "reference.h"
 
@@ -31,10 +33,49 @@ TEST(ReadAhead, ExpectsEveryByteOfARanksShareAndNoOther) {
 
 // It may be on its way when the loading fails.
 TEST(ReadAhead, EndsWhenItIsNoLongerNeeded) {
-  const Checkpoint checkpoint = Checkpoint::open(kReferences / "llama");
+  Checkpoint checkpoint = Checkpoint::open(kReferences / "llama");
   const auto twin = checkpoint.without_bytes();
   load_model(*twin, LayerLoader(*twin, Shares::equal(1), 0));
   EXPECT_NE(checkpoint.read_ahead(*twin), nullptr);
+}
+
+std::vector<ExpectedRead> all_reads(const SafetensorsDirectory& weights) {
+  std::vector<ExpectedRead> reads;
+  for (const auto& [name, entry] : weights.tensors())
+    reads.push_back({name, weights.file_of(name).runs(name), entry.shape});
+  return reads;
+}
+
+TEST(ReadAhead, GivesWhatIsInTheFiles) {
+  const auto weights = SafetensorsDirectory::open(kReferences / "llama");
+  const auto reads = all_reads(weights);
+  ReadAhead ahead(weights, reads);
+  for (const ExpectedRead& read : reads) {
+    const auto found = ahead.take(read);
+    ASSERT_TRUE(found) << read.tensor;
+    EXPECT_TRUE(std::ranges::equal(found->bytes(), weights.read(read.tensor).bytes()));
+  }
+}
+
+TEST(ReadAhead, DropsWhatNobodyAsksFor) {
+  const auto weights = SafetensorsDirectory::open(kReferences / "llama");
+  const auto reads = all_reads(weights);
+  ASSERT_GT(reads.size(), 5u);
+  ReadAhead ahead(weights, reads);
+  EXPECT_TRUE(ahead.take(reads[4]));
+  EXPECT_FALSE(ahead.take(reads[2]));
+  EXPECT_TRUE(ahead.take(reads.back()));
+  EXPECT_FALSE(ahead.take(reads.back()));
+}
+
+TEST(ReadAhead, GivesNothingThatCannotBeRead) {
+  const auto weights = SafetensorsDirectory::open(kReferences / "llama");
+  auto reads = all_reads(weights);
+  reads[1].runs.offset = int64_t{1} << 40;
+  ReadAhead ahead(weights, reads);
+  EXPECT_TRUE(ahead.take(reads[0]));
+  EXPECT_FALSE(ahead.take(reads[1]));
+  EXPECT_FALSE(ahead.take(reads[2]));
 }
 
 }  // namespace

@@ -58,9 +58,16 @@ void place_run(const uint8_t* codes, int row, std::byte* to) {
   }
 }
 
-// Eight 4-bit codes of a word: those of even inputs to the lower half, the others to the upper.
-uint32_t split_nibbles(uint32_t codes) {
-  const auto gather = [](uint32_t nibbles) {  // nibbles 0, 2, 4, 6 -> 0, 1, 2, 3
+// One word of each of four rows, or four words of one; g++ and clang have these on every processor.
+using FourWords __attribute__((vector_size(16))) = uint32_t;
+using EightHalves __attribute__((vector_size(16))) = uint16_t;
+constexpr int kQuad = 4;
+
+// Of each word its eight 4-bit codes: those of even inputs to the lower half, the others to the
+// upper.
+template <class Words>
+Words split_nibbles(Words codes) {
+  const auto gather = [](Words nibbles) {  // nibbles 0, 2, 4, 6 -> 0, 1, 2, 3
     nibbles &= 0x0f0f0f0fu;
     nibbles = (nibbles | (nibbles >> 4)) & 0x00ff00ffu;
     return (nibbles | (nibbles >> 8)) & 0x0000ffffu;
@@ -68,23 +75,63 @@ uint32_t split_nibbles(uint32_t codes) {
   return gather(codes) | (gather(codes >> 4) << 16);
 }
 
+// Of each word its four bytes: those below 128 become 255 - c, the others c - 128.
+template <class Words>
+Words signs_and_magnitudes(Words bytes) {
+  // Flips all bits but the top one where the top one is clear, then the top one.
+  const Words small = ~bytes & 0x80808080u;
+  return bytes ^ 0x80808080u ^ (small - (small >> 7));
+}
+
+// The words of a group as they stand in lanes.
+template <class Spec, class Words>
+Words lanes_of(Words words) {
+  if constexpr (Spec::kBits == 4) return split_nibbles(words);
+  if constexpr (Spec::kMode == Mode::kAffine) return signs_and_magnitudes(words);
+  return words;
+}
+
+// Whether groups of four rows are placed at once.
+template <class Spec>
+constexpr bool kTakesQuads = (Spec::kBits == 4 || Spec::kBits == 8) && Spec::kWordsPerGroup % kQuad
+                                                                           == 0;
+
+// A group of four rows, `stride` words apart, the first of them a multiple of four.
+template <class Spec>
+void place_quad(const uint32_t* words, int64_t stride, int row, std::byte* to) {
+  for (int i = 0; i < Spec::kWordsPerGroup; i += kQuad) {
+    FourWords of_row[kQuad];
+    for (int r = 0; r < kQuad; ++r) {
+      std::memcpy(&of_row[r], words + r * stride + i, sizeof of_row[r]);
+      of_row[r] = lanes_of<Spec>(of_row[r]);
+    }
+    const auto low = __builtin_shufflevector(of_row[0], of_row[1], 0, 4, 1, 5);
+    const auto high = __builtin_shufflevector(of_row[0], of_row[1], 2, 6, 3, 7);
+    const auto other_low = __builtin_shufflevector(of_row[2], of_row[3], 0, 4, 1, 5);
+    const auto other_high = __builtin_shufflevector(of_row[2], of_row[3], 2, 6, 3, 7);
+    const FourWords turned[kQuad] = {__builtin_shufflevector(low, other_low, 0, 1, 4, 5),
+                                     __builtin_shufflevector(low, other_low, 2, 3, 6, 7),
+                                     __builtin_shufflevector(high, other_high, 0, 1, 4, 5),
+                                     __builtin_shufflevector(high, other_high, 2, 3, 6, 7)};
+    for (int k = 0; k < kQuad; ++k) {
+      auto halves = reinterpret_cast<EightHalves>(turned[k]);
+      if constexpr (Spec::kBits == 8)  // as place_group does
+        halves = __builtin_shufflevector(halves, halves, 0, 2, 4, 6, 1, 3, 5, 7);
+      std::memcpy(to + (i + k) * kRegister + row * 4, &halves, sizeof halves);
+    }
+  }
+}
+
 template <class Spec>
 void place_group(const uint32_t* words, int row, std::byte* to) {
   if constexpr (Spec::kBits == 4) {
     for (int i = 0; i < Spec::kWordsPerGroup; ++i) {
-      const uint32_t lane = split_nibbles(words[i]);
+      const uint32_t lane = lanes_of<Spec>(words[i]);
       std::memcpy(to + i * kRegister + row * 4, &lane, sizeof lane);
     }
   } else if constexpr (Spec::kBits == 8) {
-    constexpr bool kInteger = Spec::kMode == Mode::kAffine;
     for (int i = 0; i < Spec::kWordsPerGroup; ++i) {
-      uint32_t four = words[i];
-      // Bytes below 128 become 255 - c, the others c - 128: flip all bits but the top one where the
-      // top one is clear, then flip the top one.
-      if constexpr (kInteger) {
-        const uint32_t small = ~four & 0x80808080u;
-        four ^= 0x80808080u ^ (small - (small >> 7));
-      }
+      const uint32_t four = lanes_of<Spec>(words[i]);
       // Two byte-interleaves of 128 bits put pairs in their lanes when the first pairs of rows
       // 4 j .. 4 j + 3 fill the lower half of 16 bytes and their second pairs the upper.
       const auto low = static_cast<uint16_t>(four);
@@ -101,29 +148,50 @@ void place_group(const uint32_t* words, int row, std::byte* to) {
   }
 }
 
-// A scale (or bias) of one row, into its place among those of 16 rows.
-void place_scale(const std::byte* from, int64_t index, int64_t size, int row, std::byte* to) {
-  std::memcpy(to + row * size, from + index * size, static_cast<size_t>(size));
+// The scales (or biases) of `count` rows, each into its place among those of 16 rows; `line` is
+// where they begin in the block.
+template <int64_t Size>
+void place_scales(const std::byte* from, const BlockLayout& layout, int64_t count,
+                  std::byte* line) {
+  const int64_t groups = layout.groups();
+  for (int64_t group = 0; group < groups; ++group) {
+    std::byte* const to =
+        line + layout.line_offset(group) + layout.group_in_line(group) * kBlockRows * Size;
+    for (int64_t r = 0; r < count; ++r)
+      std::memcpy(to + r * Size, from + (r * groups + group) * Size, Size);
+  }
+}
+
+void place_scales(const Tensor& scales, const BlockLayout& layout, int64_t row, int64_t count,
+                  std::byte* line) {
+  const int64_t size = size_of(scales.dtype());
+  const std::byte* const from = scales.bytes().data() + row * layout.groups() * size;
+  if (size == 1) return place_scales<1>(from, layout, count, line);
+  if (size == 2) return place_scales<2>(from, layout, count, line);
+  place_scales<4>(from, layout, count, line);
 }
 
 template <class Spec>
 void pack_quantized(const QuantizedMatrix& matrix, const BlockLayout& layout, int64_t row,
                     int64_t count, std::byte* block) {
   const int64_t groups = layout.groups();
-  const int64_t size = size_of(matrix.scales().dtype());
-  const uint32_t* const codes = matrix.codes().data<uint32_t>().data();
-  const std::byte* const scales = matrix.scales().bytes().data();
-  const std::byte* const biases = matrix.biases() ? matrix.biases()->bytes().data() : nullptr;
-  for (int r = 0; r < count; ++r)
-    for (int64_t group = 0; group < groups; ++group) {
-      const int64_t index = (row + r) * groups + group;
-      place_group<Spec>(codes + index * Spec::kWordsPerGroup, r,
+  const int64_t stride = groups * Spec::kWordsPerGroup;
+  const uint32_t* const codes = matrix.codes().data<uint32_t>().data() + row * stride;
+  int r = 0;
+  // Rows by rows: those of 8192 inputs would throw each other out of a cache.
+  if constexpr (kTakesQuads<Spec>)
+    for (; r + kQuad <= count; r += kQuad)
+      for (int64_t group = 0; group < groups; ++group)
+        place_quad<Spec>(codes + r * stride + group * Spec::kWordsPerGroup, stride, r,
+                         block + layout.codes_offset(group));
+  for (; r < count; ++r)
+    for (int64_t group = 0; group < groups; ++group)
+      place_group<Spec>(codes + r * stride + group * Spec::kWordsPerGroup, r,
                         block + layout.codes_offset(group));
-      std::byte* const line =
-          block + layout.line_offset(group) + layout.group_in_line(group) * kBlockRows * size;
-      place_scale(scales, index, size, r, line);
-      if (biases != nullptr) place_scale(biases, index, size, r, line + kBlockRows * size);
-    }
+  place_scales(matrix.scales(), layout, row, count, block);
+  if (matrix.biases())
+    place_scales(*matrix.biases(), layout, row, count,
+                 block + kBlockRows * size_of(matrix.scales().dtype()));
 }
 
 // Pairs of 16-bit values, or single float32, row by row.
