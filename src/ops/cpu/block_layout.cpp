@@ -178,7 +178,6 @@ void pack_quantized(const QuantizedMatrix& matrix, const BlockLayout& layout, in
   const int64_t stride = groups * Spec::kWordsPerGroup;
   const uint32_t* const codes = matrix.codes().data<uint32_t>().data() + row * stride;
   int r = 0;
-  // Rows by rows: those of 8192 inputs would throw each other out of a cache.
   if constexpr (kTakesQuads<Spec>)
     for (; r + kQuad <= count; r += kQuad)
       for (int64_t group = 0; group < groups; ++group)
