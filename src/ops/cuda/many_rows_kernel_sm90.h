@@ -175,9 +175,7 @@ struct ManyRowsKernel {
       const TileWalk walk(k.p, k.cluster_blocks());
       left = walk.more() ? (walk.end - walk.tile + walk.step - 1) / walk.step * k.piece_tiles() : 0;
       empty = address_in_block(k.empty(0), k.piece * k.p.share_x + k.lane % k.p.share_x);
-      if (!Shape::kDecodesAhead) return;
-      load();
-      prepare();
+      if (Shape::kDecodesAhead) prepare();
     }
 
     __device__ void release(int of) const {
@@ -190,17 +188,13 @@ struct ManyRowsKernel {
       stage = 0;
       phase ^= 1;
     }
-    // This lane's codes and scales of the next tile, which are at hand while the last step of the
-    // one before runs.
-    __device__ void load() {
+    // Decodes the next tile's first step; ahead: before a sum ends, whose products still run then.
+    // (Loading before the last step's product makes the assembler serialize affine products.)
+    __device__ void prepare() {
       if (left == 0) return;
       --left;
       barrier_wait(k.full(stage), phase);
       Fragment::load_slot(k.weights, k.block + k.slot(stage, k.warp), k.lane, tile);
-    }
-    // Decodes the next tile's first step; ahead: before a sum ends, whose products still run then.
-    __device__ void prepare() {
-      if (!Shape::kDecodesAhead) load();
       wgmma_wait<3>();
       Fragment::template decode<0>(tile, a);
     }
@@ -211,10 +205,6 @@ struct ManyRowsKernel {
         // The last step of the tile before is finished.
         if (kStep == 3 && index > 0) release(previous_stage());
         Fragment::template decode<kStep>(tile, a);
-      }
-      if constexpr (kStep == 3) {
-        advance();
-        if (Shape::kDecodesAhead) load();
       }
       wgmma_fence();
       Wgmma<kTokens, typename Fragment::Half>::run(sums, a + 4 * kStep, rows + 2 * kStep,
@@ -228,6 +218,7 @@ struct ManyRowsKernel {
       multiply_step<1>(rows, index);
       multiply_step<2>(rows, index);
       multiply_step<3>(rows, index);
+      advance();
       if (Shape::kDecodesAhead) prepare();
     }
 
