@@ -209,15 +209,12 @@ std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumT
     const auto schedule = many_rows_schedule(tree, node, {}, pieces, {order, size.tokens});
     if (!schedule) continue;
     for (const int tokens : {32, 64, 128, 256}) {
-      ManyRowsTiling tiling{tokens, 1, pieces};
+      const ManyRowsTiling tiling{tokens, 1, pieces};
       if (!can_have(tiling, *schedule)) continue;
-      if (pieces == 1 && tokens == 256 && row_blocks > 1) tiling.share_x = 2;
-      const int cluster = tiling.share_x * pieces;
-      const int64_t clusters = (row_blocks + tiling.share_x - 1) / tiling.share_x *
-                               ((size.tokens + tokens - 1) / tokens);
+      const int64_t clusters = row_blocks * ((size.tokens + tokens - 1) / tokens);
       const int most = most_resident(tiling, *schedule);
-      const int resident = clusters * cluster > size.multiprocessors ? most : 1;
-      const int64_t at_once = clusters_at_once(size.multiprocessors, cluster, most);
+      const int resident = clusters * pieces > size.multiprocessors ? most : 1;
+      const int64_t at_once = clusters_at_once(size.multiprocessors, pieces, most);
       const auto waves = static_cast<double>((clusters + at_once - 1) / at_once);
       // Sums of a piece end with a pause of the tensor cores, a tile with its way out, a piece with
       // its block's start and the others' sums.
