@@ -12,17 +12,18 @@ namespace strake::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kGroups = kThreads / 32;
-constexpr int kColumns = 128;  // of a block: four a lane
+constexpr int kWarps = kThreads / 32;
+constexpr int kColumns = 32;                       // of a block: four a thread
+constexpr int kParts = kThreads / (kColumns / 4);  // threads that share a column
+constexpr int kEarly = 4;                          // chunks of a thread
 
-// A block has a row's columns [128 y, 128 y + 128). Chunks are first summed by eight warps, each
-// every eighth, and then over the warps, in order.
+// A block has a row's columns [32 y, 32 y + 32). Each of 32 threads sums every 32nd chunk, then the
+// four of a warp meet, then the warps, in order.
 template <class T>
 __global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall call) {
-  __shared__ float room[kWarp + 1];
-  __shared__ float4 sums[kGroups][kColumns / 4];
-  float* const weights = reinterpret_cast<float*>(dynamic_shared());
-  begin_after_predecessor();
+  __shared__ float largest_of[kWarps], total_of[kWarps];
+  __shared__ float4 sums[kWarps][kColumns / 4];
+  let_successor_start();
   const int64_t row = blockIdx.x;  // of [rows, heads]
   const int head = static_cast<int>(row % call.heads);
   const int token_row = static_cast<int>(row / call.heads);
@@ -32,43 +33,75 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall c
   const int first = seen.begin / length;
   const int count = (seen.end + length - 1) / length - first;
   const int64_t at = row * call.chunks + first - first_chunk(call, sequence, length);
-
-  const float sink = call.sinks == nullptr ? kLowest : call.sinks[head] * kLog2E;
-  float most = sink;
-  for (int i = threadIdx.x; i < count; i += kThreads)
-    most = fmaxf(most, call.partials[at + i].largest);
-  most = block_max(most, room);
-  float total = 0;
-  for (int i = threadIdx.x; i < count; i += kThreads) {
-    const Partial partial = call.partials[at + i];
-    weights[i] = exp2_fast(partial.largest - most);
-    total += weights[i] * partial.total;
-  }
-  total = block_sum(total, room);
-  if (call.sinks != nullptr) total += exp2_fast(sink - most);
-
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int quad = threadIdx.x % (kColumns / 4), own = threadIdx.x / (kColumns / 4);
   const int stride = padded_width(call.value_width);
-  const int lane = threadIdx.x % 32, group = threadIdx.x / 32;
-  const int column = blockIdx.y * kColumns + lane * 4;
-  float4 sum{};
-  if (column < stride) {
-    const float* const mixed = call.mixed + at * stride + column;
-#pragma unroll 8
-    for (int i = group; i < count; i += kGroups) {
-      const float4 part = *reinterpret_cast<const float4*>(mixed + int64_t{i} * stride);
-      sum.x += weights[i] * part.x;
-      sum.y += weights[i] * part.y;
-      sum.z += weights[i] * part.z;
-      sum.w += weights[i] * part.w;
-    }
-  }
-  sums[group][lane] = sum;
+  const int column = blockIdx.y * kColumns + quad * 4;
+  const float* const mixed = call.mixed + at * stride + column;
+  const auto sums_of = [&](int chunk) {
+    return chunk < count ? call.partials[at + chunk] : Partial{kLowest, 0};
+  };
+  const auto values_of = [&](int chunk) {
+    return chunk < count && column < stride
+               ? *reinterpret_cast<const float4*>(mixed + int64_t{chunk} * stride)
+               : float4{};
+  };
+  const float sink = call.sinks == nullptr ? kLowest : call.sinks[head] * kLog2E;
+  wait_for_predecessor();
+
+  Partial early[kEarly];
+  float4 early_values[kEarly];
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) early[i] = sums_of(own + i * kParts);
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) early_values[i] = values_of(own + i * kParts);
+  float most = sink;
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) most = fmaxf(most, early[i].largest);
+  for (int chunk = own + kEarly * kParts; chunk < count; chunk += kParts)
+    most = fmaxf(most, sums_of(chunk).largest);
+  most = warp_max(most);
+  if (lane == 0) largest_of[warp] = most;
   __syncthreads();
-  const int own = blockIdx.y * kColumns + threadIdx.x;
-  if (threadIdx.x >= kColumns || own >= call.value_width) return;
-  float result = 0;
-  for (int g = 0; g < kGroups; ++g) result += reinterpret_cast<const float*>(sums[g])[threadIdx.x];
-  static_cast<T*>(call.out)[row * call.value_width + own] = from_float<T>(result / total);
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i) most = fmaxf(most, largest_of[i]);
+
+  float total = 0;
+  float4 sum{};
+  const auto add = [&](const Partial& partial, const float4& values) {
+    const float weight = exp2_fast(partial.largest - most);
+    total += weight * partial.total;
+    sum.x += weight * values.x;
+    sum.y += weight * values.y;
+    sum.z += weight * values.z;
+    sum.w += weight * values.w;
+  };
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) add(early[i], early_values[i]);
+#pragma unroll 4
+  for (int chunk = own + kEarly * kParts; chunk < count; chunk += kParts)
+    add(sums_of(chunk), values_of(chunk));
+#pragma unroll
+  for (int mask = kColumns / 4; mask < 32; mask *= 2) {
+    total += __shfl_xor_sync(0xffffffffu, total, mask);
+    sum.x += __shfl_xor_sync(0xffffffffu, sum.x, mask);
+    sum.y += __shfl_xor_sync(0xffffffffu, sum.y, mask);
+    sum.z += __shfl_xor_sync(0xffffffffu, sum.z, mask);
+    sum.w += __shfl_xor_sync(0xffffffffu, sum.w, mask);
+  }
+  if (lane < kColumns / 4) sums[warp][lane] = sum;
+  if (lane == 0) total_of[warp] = total;
+  __syncthreads();
+  const int result_column = blockIdx.y * kColumns + threadIdx.x;
+  if (threadIdx.x >= kColumns || result_column >= call.value_width) return;
+  float result = 0, all = 0;
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i) {
+    result += reinterpret_cast<const float*>(sums[i])[threadIdx.x];
+    all += total_of[i];
+  }
+  if (call.sinks != nullptr) all += exp2_fast(sink - most);
+  static_cast<T*>(call.out)[row * call.value_width + result_column] = from_float<T>(result / all);
 }
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -76,13 +109,8 @@ int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Chunks that a sequence's tokens see at most.
 int64_t most_chunks(const AttentionShape& shape, int64_t tokens) {
   const int64_t positions = shape.selected > 0 ? shape.selected : shape.positions;
-  if (is_latent(shape)) {
-    // Longest where the length has just not grown.
-    int64_t most = 0;
-    for (int64_t end = positions; end > 0; end = end > 8192 ? end / 2 : 0)
-      most = std::max(most, ceil_divide(end, chunk_length(1, static_cast<int>(end))));
-    return std::max<int64_t>(most, std::min<int64_t>(64, ceil_divide(positions, 128)));
-  }
+  if (is_latent(shape))
+    return std::min<int64_t>(kMostLatentChunks, ceil_divide(positions, kLatentTile));
   const int64_t all = ceil_divide(positions, kChunk);
   return shape.window > 0 ? std::min(all, (shape.window + tokens - 2) / kChunk + 2) : all;
 }
@@ -101,7 +129,7 @@ void combine(const AttentionLaunch& at) {
             {static_cast<unsigned>(at.sequences * at.call.tokens * at.call.heads),
              static_cast<unsigned>(ceil_divide(at.call.value_width, kColumns))},
             kThreads,
-            static_cast<size_t>(at.call.chunks) * sizeof(float),
+            0,
             at.stream,
             Order::kOverlapping},
            combine_kernel<T>, at.call);

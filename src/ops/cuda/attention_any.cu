@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) attend_any_kernel(const AttentionCal
   __shared__ float scores[kChunk];
   __shared__ int64_t slots[kChunk];  // -1: not seen
   float* const query = reinterpret_cast<float*>(dynamic_shared());
-  begin_after_predecessor();
+  begin_after_all();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t row = blockIdx.x;
   const int head = static_cast<int>(row % call.heads);

@@ -58,13 +58,15 @@ __host__ __device__ constexpr int padded_width(int value_width) {
   return (value_width + 3) / 4 * 4;
 }
 
-// Positions of a chunk for a row that sees up to `end`: with latent vectors a partial result is as
-// large as half a chunk of 128 positions, so later rows have longer chunks.
+// Chunks of latent vectors have whole tiles of positions, and grow so that there are only so many:
+// a partial result is larger than the latents of a tile.
+inline constexpr int kLatentTile = 128;
+inline constexpr int kMostLatentChunks = 64;
+
+// Positions of a chunk for a row that sees up to `end`.
 __host__ __device__ constexpr int chunk_length(int growing, int end) {
-  if (growing == 0) return kChunk;
-  int length = 128;
-  while (length < 1024 && length * 64 < end) length *= 2;
-  return length;
+  constexpr int kAtOnce = kLatentTile * kMostLatentChunks;
+  return growing == 0 ? kChunk : kLatentTile * ((end + kAtOnce - 1) / kAtOnce);
 }
 
 __device__ inline Seen seen_by(const AttentionCall& call, int sequence, int token) {
@@ -76,6 +78,15 @@ __device__ inline Seen seen_by(const AttentionCall& call, int sequence, int toke
 // The first chunk of which a sequence's partial results are kept.
 __device__ inline int first_chunk(const AttentionCall& call, int sequence, int length) {
   return seen_by(call, sequence, 0).begin / length;
+}
+
+// How many positions of a sequence have surely been written and will be read, for what is brought
+// to the L2 cache before the kernel before has ended: it may be too few.
+__device__ inline int64_t worth_bringing(const AttentionCall& call, int sequence,
+                                         const CachedSequence& cache) {
+  if (call.window > 0 || call.selected_count > 0) return 0;
+  const int64_t positions = __ldcg(call.first_positions + sequence);
+  return positions < cache.slots ? positions : cache.slots;
 }
 
 // Query heads [first, first + count) read the cached head.
@@ -121,6 +132,8 @@ struct AttentionLaunch {
 bool attend_few(const AttentionLaunch& launch);
 bool attend_many(const AttentionLaunch& launch);
 bool attend_latent(const AttentionLaunch& launch);
+// On GPUs of compute capability 9.0.
+void attend_latent_sm90(const AttentionLaunch& launch);
 void attend_any(const AttentionLaunch& launch);
 // Whether attend_latent() takes it.
 bool is_latent(const AttentionShape& shape);

@@ -60,11 +60,21 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
   constexpr int kDepth = Width / 16;  // steps along the head
   constexpr int kColumns = ValueWidth / 8;
   __shared__ float largest_of[kWarps][kRows], total_of[kWarps][kRows];
-  begin_after_predecessor();
   T* const queries = reinterpret_cast<T*>(dynamic_shared());
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int sequence = blockIdx.z;
   const int cached_head = blockIdx.y % call.cached_heads;
+  const CachedSequence cache = call.caches[sequence];
+  if (const int first = blockIdx.x * kChunk + warp * kWarpPositions;
+      lane == 0 && first + kWarpPositions <= worth_bringing(call, sequence, cache)) {
+    constexpr int kPositions = Shape::kStages * kKeys;  // what is copied first
+    const int64_t slot = cached_head * cache.slots + first;
+    prefetch(static_cast<const T*>(cache.keys.elements) + slot * Width,
+             kPositions * Width * static_cast<int>(sizeof(T)));
+    prefetch(static_cast<const T*>(cache.values.elements) + slot * ValueWidth,
+             kPositions * ValueWidth * static_cast<int>(sizeof(T)));
+  }
+  begin_after_all();
   const int first_row = blockIdx.y / call.cached_heads * kRows;
   const Group group = group_of(call, cached_head);
   const int rows = min(kRows, call.tokens * group.count - first_row);
@@ -75,7 +85,6 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
   if (chunk * kChunk >= seen.end || (chunk + 1) * kChunk <= seen.begin) return;
 
   // This warp's positions of the chunk, which lies in one piece in rings, too.
-  const CachedSequence cache = call.caches[sequence];
   const int first = chunk * kChunk + warp * kWarpPositions;
   const int64_t slot =
       cached_head * cache.slots + int64_t{chunk} * kChunk % cache.slots + warp * kWarpPositions;

@@ -5,6 +5,7 @@
 // are two halves of the heads times four quarters: of the positions for the scores, of the values
 // for the sums. Weights pass from one to the other through shared memory.
 #include "ops/cuda/attention_call.h"
+#include "ops/cuda/latent_rows.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/ptx.h"
 
@@ -14,8 +15,8 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kHeads = 64;
 constexpr int kKeys = 64;  // positions of a tile
-constexpr int kWidth = 576;
-constexpr int kValueWidth = 512;
+constexpr int kWidth = kLatentWidth;
+constexpr int kValueWidth = kLatentValues;
 constexpr int kUnits = kWidth / 8;  // of 16 bytes
 constexpr int kQuarters = 4;
 constexpr int kWeightRow = kKeys + 8;  // elements: rows begin in different banks
@@ -30,50 +31,35 @@ __host__ __device__ constexpr int unit_at(int row, int unit) {
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const AttentionCall call) {
   __shared__ float rows_of_quarters[kQuarters][kHeads];
-  begin_after_predecessor();
+  begin_after_all();
   T* const queries = reinterpret_cast<T*>(dynamic_shared());
   T* const tiles = queries + kHeads * kWidth;
   T* const weights = tiles + 2 * kKeys * kWidth;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int warp_row = warp % 2 * 32, quarter = warp / 2;
-  const int token_row = blockIdx.z;
-  const int sequence = token_row / call.tokens, token = token_row % call.tokens;
-  const int first_head = blockIdx.y * kHeads;
-  const Seen seen = seen_by(call, sequence, token);
-  const int length = chunk_length(call.growing_chunks, seen.end);
-  const int chunk = blockIdx.x;
-  const int begin = call.partials == nullptr ? 0 : chunk * length;
-  const int end = call.partials == nullptr ? seen.end : min(seen.end, begin + length);
+  const LatentRow token(call);
+  const int begin = token.begin, end = token.end;
   if (begin >= end) return;
-  const int* const selected =
-      call.selected_count == 0 ? nullptr : call.selected + int64_t{token_row} * call.selected_count;
-  const T* const cached = static_cast<const T*>(call.caches[sequence].keys.elements);
-  const auto position_of = [&](int place) {
-    return place >= end ? -1 : selected == nullptr ? place : selected[place];
-  };
   const auto copy = [&](int first) {
     T* const to = tiles + first / kKeys % 2 * kKeys * kWidth;
 #pragma unroll 6
     for (int i = threadIdx.x; i < kKeys * kUnits; i += kThreads) {
       const int row = i / kUnits, unit = i % kUnits;
-      const int position = position_of(first + row);
-      copy_async(to + unit_at(row, unit), cached + int64_t{max(position, 0)} * kWidth + unit * 8,
+      const int position = token.position_of(first + row);
+      copy_async(to + unit_at(row, unit), token.element<T>(position) + unit * 8,
                  position < 0 ? 0 : 16);
     }
     commit_copies();
   };
 
   for (int i = threadIdx.x; i < kHeads * kUnits; i += kThreads) {
-    const int row = i / kUnits, unit = i % kUnits;
-    const int head = min(first_head + row, call.heads - 1);
-    copy_async(queries + unit_at(row, unit),
-               static_cast<const T*>(call.q) + (int64_t{token_row} * call.heads + head) * kWidth +
-                   unit * 8,
-               first_head + row < call.heads ? 16 : 0);
+    const int head = i / kUnits, unit = i % kUnits;
+    copy_async(queries + unit_at(head, unit), token.query<T>(call, head) + unit * 8,
+               token.first_head + head < call.heads ? 16 : 0);
   }
   copy(begin);
 
-  const float scale = score_scale(call, sequence, token);
+  const float scale = score_scale(call, token.sequence, token.token);
   float largest[2][2] = {{kLowest, kLowest}, {kLowest, kLowest}}, total[2][2] = {};
   float mixed[2][kColumns][4] = {};
   for (int first = begin; first < end; first += kKeys) {
@@ -100,7 +86,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int place = first + quarter * 16 + i / 2 * 8 + lane % 4 * 2 + i % 2;
-      const bool there = position_of(place) >= 0;
+      const bool there = token.position_of(place) >= 0;
 #pragma unroll
       for (int f = 0; f < 2; ++f)
 #pragma unroll
@@ -186,34 +172,16 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = warp_row + 16 * f + 8 * half + lane / 4;
-      const int head = first_head + row;
-      if (head >= call.heads) continue;
+      if (token.first_head + row >= call.heads) continue;
       float sum = 0;
 #pragma unroll
       for (int q = 0; q < kQuarters; ++q) sum += rows_of_quarters[q][row];
-      const int64_t result = int64_t{token_row} * call.heads + head;
-      const int column = quarter * (kValueWidth / kQuarters) + lane % 4 * 2;
-      if (call.partials != nullptr) {
-        const int64_t at = result * call.chunks + chunk;
-        if (quarter == 0 && lane % 4 == 0) call.partials[at] = {largest[f][half], sum};
-#pragma unroll
-        for (int c = 0; c < kColumns; ++c)
-          *reinterpret_cast<float2*>(call.mixed + at * kValueWidth + column + c * 8) =
-              float2{mixed[f][c][2 * half], mixed[f][c][2 * half + 1]};
-        continue;
-      }
-      float factor = 1;
-      if (call.sinks != nullptr) {
-        const float sink = call.sinks[head] * kLog2E, most = fmaxf(sink, largest[f][half]);
-        factor = exp2_fast(largest[f][half] - most);
-        sum = sum * factor + exp2_fast(sink - most);
-      }
-      factor /= sum;
-      T* const out = static_cast<T*>(call.out) + result * kValueWidth + column;
+      const LatentResult<T> result(call, token, row, {largest[f][half], sum});
+      if (quarter == 0 && lane % 4 == 0) result.put_partial();
 #pragma unroll
       for (int c = 0; c < kColumns; ++c)
-        *reinterpret_cast<uint32_t*>(out + c * 8) =
-            pack<T>(mixed[f][c][2 * half] * factor, mixed[f][c][2 * half + 1] * factor);
+        result.put(quarter * (kValueWidth / kQuarters) + c * 8 + lane % 4 * 2,
+                   mixed[f][c][2 * half], mixed[f][c][2 * half + 1]);
     }
 }
 
@@ -231,22 +199,28 @@ void start(const AttentionLaunch& at) {
          attend_latent_kernel<T>, call);
 }
 
+int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&value, which, device), "the device's attributes");
+  return value;
+}
+
 }  // namespace
 
 bool is_latent(const AttentionShape& shape) {
   if (shape.width != kWidth || shape.value_width != kValueWidth || shape.value_stride != kWidth ||
       shape.cached_heads != 1 || shape.dtype == DType::kF32 || shape.key_format || shape.window > 0)
     return false;
-  int device = 0, most = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-        "the device's shared memory");
-  return static_cast<size_t>(most) >= kShared + sizeof(float) * kQuarters * kHeads;
+  return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) >=
+         static_cast<int>(kShared + sizeof(float) * kQuarters * kHeads);
 }
 
 bool attend_latent(const AttentionLaunch& at) {
   if (!is_latent(at.shape)) return false;
-  if (at.shape.dtype == DType::kBF16)
+  if (attribute(cudaDevAttrComputeCapabilityMajor) == 9)
+    attend_latent_sm90(at);
+  else if (at.shape.dtype == DType::kBF16)
     start<__nv_bfloat16>(at);
   else
     start<__half>(at);

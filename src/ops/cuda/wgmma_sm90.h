@@ -1,10 +1,11 @@
-// Warpgroup products (PTX wgmma) with A in registers and B in shared memory, sm_90a.
+// Warpgroup products (PTX wgmma) with B in shared memory, and A in registers or there, sm_90a.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace strake::cuda {
 
@@ -18,6 +19,11 @@ __device__ __forceinline__ uint64_t swizzled_rows(uint32_t address) {
   constexpr uint64_t kSwizzle128 = uint64_t{1} << 62;
   constexpr uint64_t kEightRows = uint64_t{1024 >> 4} << 32;
   return kSwizzle128 | kEightRows | (uint64_t{1} << 16) | ((address & 0x3ffff) >> 4);
+}
+
+// The same rows as a B of 16 rows that run along D's columns: 64 columns further on are `bytes`.
+__device__ __forceinline__ uint64_t turned_rows(uint32_t address, uint32_t bytes) {
+  return (swizzled_rows(address) & ~(uint64_t{0x3fff} << 16)) | uint64_t{bytes >> 4} << 16;
 }
 
 // Between what ordinary instructions did to the registers and the first product that uses them.
@@ -105,6 +111,37 @@ STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132", "%133
                    STRAKE_D64(0), STRAKE_D64(64))
 // clang-format on
 
+// Both operands in shared memory; `turned` of 1: B's rows run along D's columns.
+#define STRAKE_WGMMA_SHARED(columns, type, d_list, a, b, flag, turned, ...)                     \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
+               ", 0;\n"                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
+               "}, " a ", " b ", add, 1, 1, 0, " turned ";\n}\n"                                \
+               : __VA_ARGS__                                                                    \
+               : "l"(a_rows), "l"(b_rows), "r"(add))
+
+// D[64, 64] (+)= A[64, 16] * B[64, 16]^T, both as swizzled_rows() has them.
+template <class Half>
+__device__ __forceinline__ void wgmma_shared(float (&d)[32], uint64_t a_rows, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA_SHARED("64", "f16", STRAKE_N32, "%32", "%33", "%34", "0", STRAKE_D32(0));
+  else
+    STRAKE_WGMMA_SHARED("64", "bf16", STRAKE_N32, "%32", "%33", "%34", "0", STRAKE_D32(0));
+}
+// D[64, 256] (+)= A[64, 16] * B[16, 256] with B as turned_rows() has it.
+template <class Half>
+__device__ __forceinline__ void wgmma_turned(float (&d)[128], uint64_t a_rows, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA_SHARED("256", "f16", STRAKE_N128, "%128", "%129", "%130", "1", STRAKE_D64(0),
+                        STRAKE_D64(64));
+  else
+    STRAKE_WGMMA_SHARED("256", "bf16", STRAKE_N128, "%128", "%129", "%130", "1", STRAKE_D64(0),
+                        STRAKE_D64(64));
+}
+
+#undef STRAKE_WGMMA_SHARED
 #undef STRAKE_D4
 #undef STRAKE_D16
 #undef STRAKE_D32

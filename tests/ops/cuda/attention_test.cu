@@ -330,6 +330,9 @@ TEST(CudaAttention, LatentVectors) {
   wide.heads = 128;
   wide.first_positions = {130};
   expect_right(wide);
+  Case late = latent;
+  late.first_positions = {9001};  // chunks have grown
+  expect_right(late);
 }
 
 // A row has the same bits whatever runs with it, as long as it is one of few or of many.
