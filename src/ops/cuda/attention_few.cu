@@ -65,15 +65,6 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
   const int sequence = blockIdx.z;
   const int cached_head = blockIdx.y % call.cached_heads;
   const CachedSequence cache = call.caches[sequence];
-  if (const int first = blockIdx.x * kChunk + warp * kWarpPositions;
-      lane == 0 && first + kWarpPositions <= worth_bringing(call, sequence, cache)) {
-    constexpr int kPositions = Shape::kStages * kKeys;  // what is copied first
-    const int64_t slot = cached_head * cache.slots + first;
-    prefetch(static_cast<const T*>(cache.keys.elements) + slot * Width,
-             kPositions * Width * static_cast<int>(sizeof(T)));
-    prefetch(static_cast<const T*>(cache.values.elements) + slot * ValueWidth,
-             kPositions * ValueWidth * static_cast<int>(sizeof(T)));
-  }
   begin_after_all();
   const int first_row = blockIdx.y / call.cached_heads * kRows;
   const Group group = group_of(call, cached_head);
