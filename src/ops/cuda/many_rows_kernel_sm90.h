@@ -66,8 +66,7 @@ struct ManyRowsKernel {
 
   __device__ int piece_tiles() const { return p.piece_tile[piece + 1] - p.piece_tile[piece]; }
 
-  // Four warps fill stages: each two row tiles' codes and scales, one thread this block's share of
-  // the activations.
+  // Four warps fill stages: two row tiles' weights each, one thread a share of the activations.
   struct Bringer {
     static constexpr int kTiles = kProductWarps / kBringWarps;
 
