@@ -116,7 +116,7 @@ int64_t most_chunks(const AttentionShape& shape, int64_t tokens) {
 }
 
 bool has_partials(const AttentionShape& shape, int64_t tokens) {
-  return shape.heads > 0 && tokens <= kFewTokens;
+  return shape.heads > 0 && tokens <= kFewQueries;
 }
 
 int64_t partials_of(const AttentionShape& shape, const TokenRows& rows) {

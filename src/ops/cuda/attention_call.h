@@ -10,7 +10,7 @@
 namespace strake::cuda {
 
 inline constexpr int kChunk = 256;  // positions whose softmax is one partial result
-inline constexpr int kFewTokens = 16;
+inline constexpr int kFewQueries = 16;
 inline constexpr float kLowest = -FLT_MAX;
 inline constexpr float kLog2E = 1.4426950408889634f;
 

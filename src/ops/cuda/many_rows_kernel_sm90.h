@@ -178,6 +178,7 @@ struct ManyRowsKernel {
     }
 
     __device__ void release(int of) const {
+      __syncwarp();  // all lanes have read
       if (k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * of);
     }
     __device__ int previous_stage() const { return (stage == 0 ? k.stages() : stage) - 1; }
