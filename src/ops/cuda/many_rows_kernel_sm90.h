@@ -177,8 +177,8 @@ struct ManyRowsKernel {
       if (Shape::kDecodesAhead) prepare();
     }
 
+    // The warp's products keep its lanes together: all have read. (A barrier would serialize them.)
     __device__ void release(int of) const {
-      __syncwarp();  // all lanes have read
       if (k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * of);
     }
     __device__ int previous_stage() const { return (stage == 0 ? k.stages() : stage) - 1; }
