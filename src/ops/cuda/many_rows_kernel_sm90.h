@@ -116,8 +116,7 @@ struct ManyRowsKernel {
           if constexpr (Fragment::kScaleBytes >= 16) copy_lane<16>(to, from);
       }
     }
-    // One thread.
-    __device__ void bring_activations(int column, int row) const {
+    __device__ void bring_activations(int column, int row) const {  // one thread
       const int own = k.share * (kTokens / k.p.share_x);
       const uint32_t to = k.shared + stage * Shape::kActivationBytes + own * kTileInputs * 2;
       barrier_arrive_expect(k.full(stage), Shape::kActivationBytes);
