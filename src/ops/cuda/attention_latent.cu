@@ -13,7 +13,7 @@ namespace strake::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kHeads = 64;
+constexpr int kHeads = kLatentHeads;
 constexpr int kKeys = 64;  // positions of a tile
 constexpr int kWidth = kLatentWidth;
 constexpr int kValueWidth = kLatentValues;
@@ -188,14 +188,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
 template <class T>
 void start(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
-  launch({"latent attention",
-          {static_cast<unsigned>(call.partials != nullptr ? call.chunks : 1),
-           static_cast<unsigned>((call.heads + kHeads - 1) / kHeads),
-           static_cast<unsigned>(at.sequences * call.tokens)},
-          kThreads,
-          kShared,
-          at.stream,
-          Order::kOverlapping},
+  launch({"latent attention", latent_grid(at), kThreads, kShared, at.stream, Order::kOverlapping},
          attend_latent_kernel<T>, call);
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kGroup = 128;  // a warpgroup
 constexpr int kThreads = 2 * kGroup;
-constexpr int kHeads = 64;
+constexpr int kHeads = kLatentHeads;
 constexpr int kKeys = 64;                             // positions of a tile
 constexpr int kSlice = 64 * 64;                       // elements: 64 columns of a tile
 constexpr int kSlices = kLatentWidth / 64;            // of a tile
@@ -206,14 +206,8 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_sm90_kernel(const A
 
 void attend_latent_sm90(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
-  const Launch how{"latent attention",
-                   {static_cast<unsigned>(call.partials != nullptr ? call.chunks : 1),
-                    static_cast<unsigned>((call.heads + kHeads - 1) / kHeads),
-                    static_cast<unsigned>(at.sequences * call.tokens)},
-                   kThreads,
-                   kShared,
-                   at.stream,
-                   Order::kOverlapping};
+  const Launch how{"latent attention", latent_grid(at),    kThreads, kShared,
+                   at.stream,          Order::kOverlapping};
   if (at.shape.dtype == DType::kBF16)
     launch(how, attend_latent_sm90_kernel<__nv_bfloat16>, call);
   else

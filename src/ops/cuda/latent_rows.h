@@ -9,7 +9,17 @@ namespace strake::cuda {
 inline constexpr int kLatentWidth = 576;   // of a cached vector
 inline constexpr int kLatentValues = 512;  // the first of them
 
-// The token of a block of the grid [chunks or 1, tiles of 64 heads, tokens], and the places
+inline constexpr int kLatentHeads = 64;  // of a block
+
+// Blocks [chunks or 1, tiles of heads, tokens].
+inline dim3 latent_grid(const AttentionLaunch& at) {
+  const AttentionCall& call = at.call;
+  return {static_cast<unsigned>(call.partials != nullptr ? call.chunks : 1),
+          static_cast<unsigned>((call.heads + kLatentHeads - 1) / kLatentHeads),
+          static_cast<unsigned>(at.sequences * call.tokens)};
+}
+
+// The token of a block of that grid, its first head, and the places
 // [begin, end) that the block goes through: positions, or places in the token's list of them.
 struct LatentRow {
   int token_row;
@@ -26,7 +36,7 @@ struct LatentRow {
       : token_row(static_cast<int>(blockIdx.z)),
         sequence(token_row / call.tokens),
         token(token_row % call.tokens),
-        first_head(static_cast<int>(blockIdx.y) * 64),
+        first_head(static_cast<int>(blockIdx.y) * kLatentHeads),
         chunk(static_cast<int>(blockIdx.x)),
         selected(call.selected_count == 0
                      ? nullptr

@@ -21,7 +21,7 @@ constexpr int64_t kSomeRows = 128;
 
 // Whether the kernel for few rows multiplies them, as they are.
 bool is_few_rows(const Tensor& x, const GpuWeight& w) {
-  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && x.shape()[0] > 0 &&
+  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && w.shape()[0] > 0 && x.shape()[0] > 0 &&
          x.shape()[0] <= kFewRows;
 }
 
