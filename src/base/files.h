@@ -12,7 +12,7 @@ namespace strake {
 
 // How a file will be read. Anywhere: the kernel's read-ahead is off, so that a rank that wants a
 // slice does not fetch its neighbours' bytes. Onward: it is on, far, and so in large pages, which
-// take a third of the processor time.
+// take less processor time.
 enum class ReadPattern { kAnywhere, kOnward };
 
 // A file opened for reading at any offset.
