@@ -15,6 +15,10 @@ constexpr std::string_view kAbort = "strake: rank ";
 // mpirun puts its messages between lines of dashes.
 constexpr size_t kRuleLength = 74;
 
+// mpirun's exit code is this plus the signal that killed a rank; its own errors are above 190.
+constexpr int kSignalled = 128;
+constexpr int kLastSignal = 31;
+
 bool is_rule(std::string_view line) {
   return line.size() == kRuleLength && line.find_first_not_of('-') == line.npos;
 }
@@ -124,6 +128,9 @@ std::string MpirunMessages::explanation(int mpirun_code) const {
   if (failure_ && (failure_->lost || !explained_))
     return fmt::format("{}{}\n", kError, failure_->line);
   if (explained_) return {};
+  // mpirun has no message about a rank that dies while it starts.
+  if (const int signal = mpirun_code - kSignalled; signal > 0 && signal <= kLastSignal)
+    return fmt::format("{}{}a rank died: killed by signal {}\n", log_, kError, signal);
   return fmt::format("{}{}mpirun ended with exit code {}\n", log_, kError, mpirun_code);
 }
 

@@ -79,6 +79,14 @@ TEST(MpirunMessages, OtherMessagesAndTheLogAreNotLost) {
   EXPECT_EQ(messages.exit_code(243), 5);
 }
 
+TEST(MpirunMessages, ExitCodeNamesTheSignalWhereNothingElseDoes) {
+  EXPECT_EQ(MpirunMessages().explanation(137), "strake: a rank died: killed by signal 9\n");
+  EXPECT_EQ(MpirunMessages().explanation(139), "strake: a rank died: killed by signal 11\n");
+  EXPECT_EQ(MpirunMessages().explanation(128), "strake: mpirun ended with exit code 128\n");
+  EXPECT_EQ(MpirunMessages().explanation(243), "strake: mpirun ended with exit code 243\n");
+  EXPECT_EQ(MpirunMessages().exit_code(137), 5);
+}
+
 TEST(MpirunMessages, UnfinishedMessageIsNotLost) {
   MpirunMessages messages;
   EXPECT_EQ(messages.take(kRule + "\nhalf a"), "");
