@@ -35,7 +35,7 @@ class EmulatedAmx : public testing::Test {
     for (const auto& of_matrix : rows) count += std::ssize(of_matrix);
     const int64_t out = w.shape()[-2];
     Tensor y = Tensor::empty(DType::kF32, {std::ssize(sums.nodes), count, out});
-    const cpu::Blocks blocks(w);
+    const cpu::Blocks blocks(w, cpu::Arrangement::kPairs);
     cpu::SumSchedule schedule;
     schedule.assign(sums);
     EXPECT_TRUE(cpu::amx::takes(blocks.layout(), schedule));

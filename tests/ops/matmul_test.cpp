@@ -1,8 +1,13 @@
 // Products and look-ups of every kind of weight, against float64.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
+#include <vector>
 
+#include "ops/cpu/block_layout.h"
+#include "quant/tensors.h"
 #include "strake/base/error.h"
 #include "strake/ops/backend.h"
 #include "support/bits.h"
@@ -91,6 +96,85 @@ TEST(Matmul, IsRightOnEveryPathAndTheSameForPreparedWeights) {
           }
         }
   }
+}
+
+// x times 2^exponent.
+Tensor times_power(const Tensor& x, int exponent) {
+  std::vector<float> values = floats(x);
+  for (float& value : values) value = std::ldexp(value, exponent);
+  return tensor_of(values, x.shape()).to(x.dtype());
+}
+
+Tensor below_each_other(const Tensor& a, const Tensor& b) {
+  std::vector<float> values = floats(a);
+  const std::vector<float> others = floats(b);
+  values.insert(values.end(), others.begin(), others.end());
+  return tensor_of(values, {a.shape()[0] + b.shape()[0], a.shape()[1]}).to(a.dtype());
+}
+
+// Kernels may read codes as other powers of two than they stand for, as far as activations allow.
+TEST(Matmul, PowersOfTwoInActivationsChangeNoOtherBits) {
+  for (const std::string_view path : backend_paths("cpu")) {
+    const auto backend = make_backend("cpu", {.threads = 1, .path = std::string(path)});
+    for (const WeightKind& kind : all_weight_kinds())
+      for (const DType dtype : {DType::kBF16, DType::kF32})
+        for (const int64_t rows : {1, 2, 5}) {
+          SCOPED_TRACE(testing::Message() << path << ", " << kind.name << ", " << rows
+                                          << " rows of " << to_string(dtype));
+          const int64_t in = 6 * kind.group();
+          const SumTree tree = SumTree::whole(in);
+          const Weight w = kind.make(1, {17, in});
+          const Tensor x = random_weight(2, {rows, in}).to(dtype);
+          const Tensor y = backend->matmul(x, w, tree);
+          for (const int exponent : {-90, -60, 49, 90}) {
+            const Tensor extreme = times_power(x, exponent);
+            EXPECT_TRUE(same_bits(backend->matmul(extreme, w, tree), times_power(y, exponent)))
+                << exponent;
+            // Each row is computed by itself beside those of another size.
+            const Tensor both = backend->matmul(below_each_other(x, extreme), w, tree);
+            EXPECT_TRUE(same_bits(both.slice(0, 0, rows), y)) << "beside 2^" << exponent;
+          }
+        }
+  }
+}
+
+TEST(Matmul, KeepsWhatIsNoNumberInItsRow) {
+  for (const std::string_view path : backend_paths("cpu")) {
+    const auto backend = make_backend("cpu", {.threads = 1, .path = std::string(path)});
+    for (const WeightKind& kind : all_weight_kinds()) {
+      const int64_t in = 2 * kind.group();
+      const SumTree tree = SumTree::whole(in);
+      const Weight w = kind.make(1, {3, in});
+      std::vector<float> values = floats(random_weight(2, {2, in}));
+      values[7] = std::numeric_limits<float>::quiet_NaN();
+      const Tensor x = tensor_of(values, {2, in}).to(DType::kBF16);
+      const Tensor y = backend->matmul(x, w, tree);
+      for (const float value : floats(y.slice(0, 0, 1)))
+        EXPECT_TRUE(std::isnan(value)) << path << ", " << kind.name;
+      EXPECT_TRUE(same_bits(y.slice(0, 1, 2), backend->matmul(x.slice(0, 1, 2), w, tree)))
+          << path << ", " << kind.name;
+    }
+  }
+}
+
+TEST(Matmul, TakesPreparedWeightsOfPathsWithTheSameArrangementAlone) {
+  const auto paths = backend_paths("cpu");
+  const auto arrangement = [](std::string_view path) {
+    return cpu::arrangement_of(cpu::find_path(path));
+  };
+  const Weight w = all_weight_kinds().front().make(1, {4, 128});
+  const Tensor x = random_weight(2, {1, 128});
+  const SumTree tree = SumTree::whole(128);
+  for (const std::string_view a : paths)
+    for (const std::string_view b : paths) {
+      SCOPED_TRACE(testing::Message() << "prepared by " << a << " for " << b);
+      const Weight prepared = make_backend("cpu", {.path = std::string(a)})->prepare(w);
+      const auto backend = make_backend("cpu", {.path = std::string(b)});
+      if (arrangement(a) == arrangement(b))
+        EXPECT_NO_THROW(backend->matmul(x, prepared, tree));
+      else
+        EXPECT_THROW(backend->matmul(x, prepared, tree), Error);
+    }
 }
 
 TEST(Matmul, RefusesToSlicePreparedWeights) {

@@ -27,7 +27,9 @@ void place_floats(const float* from, int64_t count, const float* factors, int ro
   if (factors == nullptr)
     for (int64_t i = 0; i < count; ++i) to[i * rows] = from[i];
   else
-    for (int64_t i = 0; i < count; ++i) to[i * rows] = from[i] * factors[i % kFactors];
+    for (int64_t first = 0; first < count; first += kFactors)
+      for (int64_t i = 0; i < std::min(kFactors, count - first); ++i)
+        to[(first + i) * rows] = from[first + i] * factors[i];
 }
 
 // `rows` runs apart in `to`.

@@ -34,13 +34,22 @@ Scaling scaling_of(DType dtype) {
   return dtype == DType::kF16 ? Scaling::kF16 : Scaling::kF32;
 }
 
-uint16_t* word(std::byte* codes, int index, int row, int odd) {
-  return reinterpret_cast<uint16_t*>(codes + index * kRegister) + row * 2 + odd;
+// Where the registers of a group's codes lie.
+struct Registers {
+  std::byte* first;
+  int64_t stride;
+
+  std::byte* operator[](int64_t index) const { return first + index * stride; }
+  Registers from(int64_t index) const { return {(*this)[index], stride}; }
+};
+
+uint16_t* word(Registers to, int index, int row, int odd) {
+  return reinterpret_cast<uint16_t*>(to[index]) + row * 2 + odd;
 }
 
-// codes [kRun] of one row -> its lane of the registers at `to`, which are zero so far.
+// codes [kRun] of one row -> its lane of the registers, which are zero so far.
 template <int Bits>
-void place_run(const uint8_t* codes, int row, std::byte* to) {
+void place_run(const uint8_t* codes, int row, Registers to) {
   using F = Fields<Bits>;
   for (int i = 0; i < kRun; ++i) {
     const int pair = i / 2;
@@ -84,10 +93,11 @@ Words signs_and_magnitudes(Words bytes) {
 }
 
 // The words of a group as they stand in lanes.
-template <class Spec, class Words>
+template <class Spec, Arrangement Order, class Words>
 Words lanes_of(Words words) {
   if constexpr (Spec::kBits == 4) return split_nibbles(words);
-  if constexpr (Spec::kMode == Mode::kAffine) return signs_and_magnitudes(words);
+  if constexpr (Spec::kMode == Mode::kAffine && Order == Arrangement::kPairs)
+    return signs_and_magnitudes(words);
   return words;
 }
 
@@ -97,13 +107,13 @@ constexpr bool kTakesQuads = (Spec::kBits == 4 || Spec::kBits == 8) && Spec::kWo
                                                                            == 0;
 
 // A group of four rows, `stride` words apart, the first of them a multiple of four.
-template <class Spec>
-void place_quad(const uint32_t* words, int64_t stride, int row, std::byte* to) {
+template <class Spec, Arrangement Order>
+void place_quad(const uint32_t* words, int64_t stride, int row, Registers to) {
   for (int i = 0; i < Spec::kWordsPerGroup; i += kQuad) {
     FourWords of_row[kQuad];
     for (int r = 0; r < kQuad; ++r) {
       std::memcpy(&of_row[r], words + r * stride + i, sizeof of_row[r]);
-      of_row[r] = lanes_of<Spec>(of_row[r]);
+      of_row[r] = lanes_of<Spec, Order>(of_row[r]);
     }
     const auto low = __builtin_shufflevector(of_row[0], of_row[1], 0, 4, 1, 5);
     const auto high = __builtin_shufflevector(of_row[0], of_row[1], 2, 6, 3, 7);
@@ -115,28 +125,26 @@ void place_quad(const uint32_t* words, int64_t stride, int row, std::byte* to) {
                                      __builtin_shufflevector(high, other_high, 2, 3, 6, 7)};
     for (int k = 0; k < kQuad; ++k) {
       auto halves = reinterpret_cast<EightHalves>(turned[k]);
-      if constexpr (Spec::kBits == 8)  // as place_group does
+      if constexpr (Spec::kBits == 8 && Order == Arrangement::kPairs)  // as place_group does
         halves = __builtin_shufflevector(halves, halves, 0, 2, 4, 6, 1, 3, 5, 7);
-      std::memcpy(to + (i + k) * kRegister + row * 4, &halves, sizeof halves);
+      std::memcpy(to[i + k] + row * 4, &halves, sizeof halves);
     }
   }
 }
 
-template <class Spec>
-void place_group(const uint32_t* words, int row, std::byte* to) {
-  if constexpr (Spec::kBits == 4) {
+template <class Spec, Arrangement Order>
+void place_group(const uint32_t* words, int row, Registers to) {
+  if constexpr (Spec::kBits == 4 || (Spec::kBits == 8 && Order == Arrangement::kQuads)) {
     for (int i = 0; i < Spec::kWordsPerGroup; ++i) {
-      const uint32_t lane = lanes_of<Spec>(words[i]);
-      std::memcpy(to + i * kRegister + row * 4, &lane, sizeof lane);
+      const uint32_t lane = lanes_of<Spec, Order>(words[i]);
+      std::memcpy(to[i] + row * 4, &lane, sizeof lane);
     }
   } else if constexpr (Spec::kBits == 8) {
     for (int i = 0; i < Spec::kWordsPerGroup; ++i) {
-      const uint32_t four = lanes_of<Spec>(words[i]);
-      // Two byte-interleaves of 128 bits put pairs in their lanes when the first pairs of rows
-      // 4 j .. 4 j + 3 fill the lower half of 16 bytes and their second pairs the upper.
+      const uint32_t four = lanes_of<Spec, Order>(words[i]);
       const auto low = static_cast<uint16_t>(four);
       const auto high = static_cast<uint16_t>(four >> 16);
-      std::byte* const lane = to + i * kRegister + row / 4 * 16 + row % 4 * 2;
+      std::byte* const lane = to[i] + row / 4 * 16 + row % 4 * 2;
       std::memcpy(lane, &low, sizeof low);
       std::memcpy(lane + 8, &high, sizeof high);
     }
@@ -144,49 +152,50 @@ void place_group(const uint32_t* words, int row, std::byte* to) {
     uint8_t codes[Spec::kGroupSize];
     unpack_group<Spec>(words, codes);
     for (int run = 0; run < Spec::kGroupSize / kRun; ++run)
-      place_run<Spec::kBits>(codes + run * kRun, row, to + run * Spec::kBits * kRegister);
+      place_run<Spec::kBits>(codes + run * kRun, row, to.from(run * Spec::kBits));
   }
 }
 
-// The scales (or biases) of `count` rows, each into its place among those of 16 rows; `line` is
-// where they begin in the block.
+// The scales (or biases) of `count` rows, each into its place among those of 16 rows; `to` is where
+// those of the block's first group begin.
 template <int64_t Size>
-void place_scales(const std::byte* from, const BlockLayout& layout, int64_t count,
-                  std::byte* line) {
+void place_scales(const std::byte* from, const BlockLayout& layout, int64_t count, std::byte* to) {
   const int64_t groups = layout.groups();
   for (int64_t group = 0; group < groups; ++group) {
-    std::byte* const to =
-        line + layout.line_offset(group) + layout.group_in_line(group) * kBlockRows * Size;
+    std::byte* const of_group = to + layout.scales_offset(group);
     for (int64_t r = 0; r < count; ++r)
-      std::memcpy(to + r * Size, from + (r * groups + group) * Size, Size);
+      std::memcpy(of_group + r * Size, from + (r * groups + group) * Size, Size);
   }
 }
 
 void place_scales(const Tensor& scales, const BlockLayout& layout, int64_t row, int64_t count,
-                  std::byte* line) {
+                  std::byte* to) {
   const int64_t size = size_of(scales.dtype());
   const std::byte* const from = scales.bytes().data() + row * layout.groups() * size;
-  if (size == 1) return place_scales<1>(from, layout, count, line);
-  if (size == 2) return place_scales<2>(from, layout, count, line);
-  place_scales<4>(from, layout, count, line);
+  if (size == 1) return place_scales<1>(from, layout, count, to);
+  if (size == 2) return place_scales<2>(from, layout, count, to);
+  place_scales<4>(from, layout, count, to);
 }
 
-template <class Spec>
+template <class Spec, Arrangement Order>
 void pack_quantized(const QuantizedMatrix& matrix, const BlockLayout& layout, int64_t row,
                     int64_t count, std::byte* block) {
   const int64_t groups = layout.groups();
   const int64_t stride = groups * Spec::kWordsPerGroup;
   const uint32_t* const codes = matrix.codes().data<uint32_t>().data() + row * stride;
+  const auto registers = [&](int64_t group) {
+    return Registers{block + layout.codes_offset(group), layout.codes_stride(group)};
+  };
   int r = 0;
   if constexpr (kTakesQuads<Spec>)
     for (; r + kQuad <= count; r += kQuad)
       for (int64_t group = 0; group < groups; ++group)
-        place_quad<Spec>(codes + r * stride + group * Spec::kWordsPerGroup, stride, r,
-                         block + layout.codes_offset(group));
+        place_quad<Spec, Order>(codes + r * stride + group * Spec::kWordsPerGroup, stride, r,
+                                registers(group));
   for (; r < count; ++r)
     for (int64_t group = 0; group < groups; ++group)
-      place_group<Spec>(codes + r * stride + group * Spec::kWordsPerGroup, r,
-                        block + layout.codes_offset(group));
+      place_group<Spec, Order>(codes + r * stride + group * Spec::kWordsPerGroup, r,
+                               registers(group));
   place_scales(matrix.scales(), layout, row, count, block);
   if (matrix.biases())
     place_scales(*matrix.biases(), layout, row, count,
@@ -207,16 +216,18 @@ void pack_dense(const Tensor& tensor, const BlockLayout& layout, int64_t row, in
 
 }  // namespace
 
-BlockLayout BlockLayout::of(const Weight& weight) {
+BlockLayout BlockLayout::of(const Weight& weight, Arrangement arrangement) {
   const int64_t in = weight.shape()[-1];
   if (const Tensor* dense = weight.dense()) {
     const bool pairs = dense->dtype() == DType::kBF16 && in % 2 == 0;
     const int64_t group = pairs ? 2 : 1;
     return {pairs ? Coding::kHalf : Coding::kFloat,
+            arrangement,
             Scaling::kNone,
             dense->dtype(),
             in,
             group,
+            0,
             0,
             0,
             kBlockRows * group * size_of(dense->dtype()),
@@ -228,14 +239,17 @@ BlockLayout BlockLayout::of(const Weight& weight) {
     const Scaling scaling = scaling_of<typename Spec::Scale>(matrix.scales().dtype());
     const int64_t group_bytes = int64_t{kBlockRows} * Spec::kGroupSize * Spec::kBits / 8;
     const int64_t scale_bytes = kBlockRows * size_of(matrix.scales().dtype());
-    const int groups_log2 = has_biases(scaling) ? 0 : 2;
+    const int64_t scales_bytes = has_biases(scaling) ? 2 * scale_bytes : scale_bytes;
+    const int groups_log2 = has_biases(scaling) && arrangement == Arrangement::kPairs ? 0 : 2;
     return BlockLayout{coding_of<typename Spec::Element>(),
+                       arrangement,
                        scaling,
                        DType::kF32,
                        in,
                        Spec::kGroupSize,
                        groups_log2,
-                       has_biases(scaling) ? 2 * scale_bytes : scale_bytes << groups_log2,
+                       scales_bytes << groups_log2,
+                       scales_bytes,
                        group_bytes,
                        matrix.tensor_scale()};
   });
@@ -252,7 +266,11 @@ void pack_block(const Weight& weight, const BlockLayout& layout, int64_t row, in
   std::memset(block, 0, static_cast<size_t>(layout.block_bytes()));
   if (weight.dense() != nullptr) return pack_dense(*weight.dense(), layout, row, count, block);
   visit_format(weight.quantized()->format(), [&](auto spec) {
-    pack_quantized<decltype(spec)>(*weight.quantized(), layout, row, count, block);
+    using Spec = decltype(spec);
+    if (layout.arrangement == Arrangement::kQuads)
+      pack_quantized<Spec, Arrangement::kQuads>(*weight.quantized(), layout, row, count, block);
+    else
+      pack_quantized<Spec, Arrangement::kPairs>(*weight.quantized(), layout, row, count, block);
   });
 }
 

@@ -28,7 +28,7 @@ Tensor CpuBackend::do_embedding_part(const Weight& w, const TokenIds& ids,
   const int64_t width = w.shape()[1];
   Tensor y = Tensor::empty(DType::kF32, {ids.count(), width});
   if (y.elements() == 0) return y;
-  const Blocks blocks(w);
+  const Blocks blocks(w, arrangement_of(path_));
   scratch_.reserve(blocks.room_bytes() + kReadBeyond);
   std::byte* const room = scratch_[0];
   float* result = y.mutable_data<float>().data();

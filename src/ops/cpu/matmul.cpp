@@ -52,7 +52,8 @@ void multiply_all(ThreadPool& pool, Scratch& memory, const Products& all) {
 
 Weight CpuBackend::do_prepare(Weight w, const PartialSums& /*sums*/) {
   if (w.prepared() != nullptr) return w;
-  return std::shared_ptr<const PreparedWeight>(std::make_shared<PackedWeight>(w, pool_));
+  return std::shared_ptr<const PreparedWeight>(
+      std::make_shared<PackedWeight>(w, arrangement_of(path_), pool_));
 }
 
 Tensor CpuBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
@@ -60,9 +61,9 @@ Tensor CpuBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums
   const int64_t out = w.shape()[0];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(sums.nodes.size()), rows, out});
   if (y.elements() == 0) return y;
-  const Blocks blocks(w);
+  const Blocks blocks(w, arrangement_of(path_));
   schedule_.assign(sums);
-  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
+  const ProductKernels& kernels = product_kernels(path_, x, blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
   targets_.clear();
   for (int64_t m = 0; m < rows; ++m) targets_.push_back({m, result + m * out});
@@ -80,9 +81,9 @@ Tensor CpuBackend::do_gather_matmul(const Tensor& x, const Weight& w, const Gath
   const int64_t out = w.shape()[1];
   Tensor y = Tensor::empty(DType::kF32, {static_cast<int64_t>(sums.nodes.size()), rows, out});
   if (y.elements() == 0) return y;
-  const Blocks blocks(w);
+  const Blocks blocks(w, arrangement_of(path_));
   schedule_.assign(sums);
-  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), schedule_);
+  const ProductKernels& kernels = product_kernels(path_, x, blocks.layout(), schedule_);
   float* const result = y.mutable_data<float>().data();
   groups_.assign(indices.rhs, w.shape()[0]);
   targets_.clear();

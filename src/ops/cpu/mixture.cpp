@@ -195,8 +195,8 @@ Tensor CpuBackend::do_mix_matmul(const Tensor& x, const Weight& w, const Mixture
     for (size_t leaf = 0; leaf < schedule_.steps.size(); ++leaf)
       leaf_of.insert(leaf_of.end(), static_cast<size_t>(schedule_.steps[leaf].inputs),
                      static_cast<int>(leaf));
-  const Blocks blocks(w);
-  const ProductKernels& kernels = product_kernels(path_, x.dtype(), blocks.layout(), leaves_);
+  const Blocks blocks(w, arrangement_of(path_));
+  const ProductKernels& kernels = product_kernels(path_, x, blocks.layout(), leaves_);
   groups_.assign(mixture.experts, w.shape()[0]);
   targets_.clear();
   for (const int64_t row : groups_.items()) targets_.push_back({row, nullptr});

@@ -18,21 +18,23 @@ void pack(const Weight& weight, const BlockLayout& layout, int64_t matrix, int64
              block);
 }
 
-const PackedWeight* as_packed(const Weight& weight) {
+const PackedWeight* as_packed(const Weight& weight, Arrangement arrangement) {
   if (weight.prepared() == nullptr) return nullptr;
   const auto* packed = dynamic_cast<const PackedWeight*>(weight.prepared());
   if (packed == nullptr)
     fail(ErrorKind::kUsage, "weight {}: prepared for another backend than cpu",
          weight.shape().to_string());
+  if (packed->layout().arrangement != arrangement)
+    fail(ErrorKind::kUsage, "weight {}: prepared for another path", weight.shape().to_string());
   return packed;
 }
 
 }  // namespace
 
-PackedWeight::PackedWeight(const Weight& weight, ThreadPool& pool)
+PackedWeight::PackedWeight(const Weight& weight, Arrangement arrangement, ThreadPool& pool)
     : shape_(weight.shape()),
       format_(weight.format()),
-      layout_(BlockLayout::of(weight)),
+      layout_(BlockLayout::of(weight, arrangement)),
       bytes_(Tensor::empty(
           DType::kU8,
           {matrices_of(shape_) * blocks_of(shape_[-2]) * layout_.block_bytes() + kReadBeyond})) {
@@ -44,10 +46,10 @@ PackedWeight::PackedWeight(const Weight& weight, ThreadPool& pool)
   });
 }
 
-Blocks::Blocks(const Weight& weight)
+Blocks::Blocks(const Weight& weight, Arrangement arrangement)
     : weight_(weight),
-      packed_(as_packed(weight)),
-      layout_(packed_ != nullptr ? packed_->layout() : BlockLayout::of(weight)),
+      packed_(as_packed(weight, arrangement)),
+      layout_(packed_ != nullptr ? packed_->layout() : BlockLayout::of(weight, arrangement)),
       outputs_(weight.shape()[-2]) {}
 
 const std::byte* Blocks::get(int64_t matrix, int64_t first, int64_t count, std::byte* room) const {

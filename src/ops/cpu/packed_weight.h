@@ -13,7 +13,7 @@ class PackedWeight final : public PreparedWeight {
  public:
   // Packs on the threads of `pool`, each the blocks that it will multiply: memory belongs to the
   // node of the thread that first writes it.
-  PackedWeight(const Weight& weight, ThreadPool& pool);
+  PackedWeight(const Weight& weight, Arrangement arrangement, ThreadPool& pool);
 
   const Shape& shape() const override { return shape_; }
   std::optional<Format> format() const override { return format_; }
@@ -38,7 +38,8 @@ constexpr int64_t blocks_of(int64_t rows) { return (rows + kBlockRows - 1) / kBl
 // A product's weight, packed before or block by block as it is asked for.
 class Blocks {
  public:
-  explicit Blocks(const Weight& weight);
+  // Throws Error(kUsage) when the weight was packed in another arrangement.
+  Blocks(const Weight& weight, Arrangement arrangement);
 
   const BlockLayout& layout() const { return layout_; }
   int64_t outputs() const { return outputs_; }  // of a matrix

@@ -26,15 +26,15 @@ const FloatKernels& float_kernels(Path path) {
 
 }  // namespace
 
-const ProductKernels& product_kernels(Path path, DType activations, const BlockLayout& layout,
+const ProductKernels& product_kernels(Path path, const Tensor& x, const BlockLayout& layout,
                                       const SumSchedule& schedule) {
 #if defined(__x86_64__)
   // These kernels take pairs of inputs.
   const bool pairs = layout.coding != Coding::kFloat && schedule.unit % 2 == 0;
-  const bool bf16 = activations == DType::kBF16 && pairs;
+  const bool bf16 = x.dtype() == DType::kBF16 && pairs;
   if (path == Path::kAmx && bf16 && amx::takes(layout, schedule)) return amx_kernels();
   if ((path == Path::kAmx || path == Path::kAvx512) && bf16) return avx512_bf16_kernels();
-  if (path == Path::kAvx2 && pairs) return avx2_kernels();
+  if (path == Path::kAvx2 && pairs) return avx2_kernels(x);
 #endif
   return float_kernels(path).products;
 }

@@ -9,6 +9,7 @@
 #include "ops/cpu/path.h"
 #include "ops/cpu/sum_schedule.h"
 #include "strake/base/half.h"
+#include "strake/tensor/tensor.h"
 
 namespace strake::cpu {
 
@@ -76,9 +77,9 @@ class KernelTurn {
   const ProductKernels& kernels_;
 };
 
-// The path's kernels for activations of this type: bfloat16 stays as it is where the path has
+// The path's kernels for activations like these: bfloat16 stays as it is where the path has
 // dot products of it and the weight and tree are of pairs, all else is widened to float32.
-const ProductKernels& product_kernels(Path path, DType activations, const BlockLayout& layout,
+const ProductKernels& product_kernels(Path path, const Tensor& x, const BlockLayout& layout,
                                       const SumSchedule& schedule);
 
 // Values of lane `row` of a block -> out [in], as decode_value() has them.
@@ -92,7 +93,7 @@ struct FloatKernels {
 const FloatKernels& portable_float_kernels();
 const FloatKernels& avx2_float_kernels();
 const FloatKernels& avx512_float_kernels();
-const ProductKernels& avx2_kernels();
+const ProductKernels& avx2_kernels(const Tensor& x);
 const ProductKernels& avx512_bf16_kernels();
 const ProductKernels& amx_kernels();
 

@@ -67,16 +67,26 @@ struct FloatElement {
 using E2M1Element = FloatElement<2, 1, 1>;
 using E4M3Element = FloatElement<4, 3, 7>;
 
+// The registers of a group's codes.
+struct Codes {
+  const std::byte* at;
+  int64_t stride;
+};
+
 // Hands out the codes of 16 rows, input by input: use(input, codes).
 template <int Bits, class Use>
-STRAKE_INLINE void each_code(const std::byte* at, int64_t inputs, Use&& use) {
+STRAKE_INLINE void each_code(Codes codes, int64_t inputs, Use&& use) {
   using F = Fields<Bits>;
   constexpr uint32_t kMask = (1u << Bits) - 1;
   constexpr int64_t kRun = Bits == 4 ? 8 : 32;
   constexpr int kWords = Bits == 4 ? 1 : Bits;
-  for (int64_t first = 0; first < inputs; first += kRun, at += kWords * kRegister) {
+  const std::byte* at = codes.at;
+  for (int64_t first = 0; first < inputs; first += kRun) {
     Bits16 words[kWords];
-    for (int q = 0; q < kWords; ++q) load(at + q * kRegister, words[q]);
+    for (Bits16& lanes : words) {
+      load(at, lanes);
+      at += codes.stride;
+    }
     for (int pair = 0; pair < kRun / 2; ++pair)
       for (int odd = 0; odd < 2; ++odd) {
         Bits16 code{};
@@ -96,8 +106,19 @@ STRAKE_INLINE void each_code(const std::byte* at, int64_t inputs, Use&& use) {
 }
 
 template <class Use>
-STRAKE_INLINE void each_byte(const std::byte* at, int64_t inputs, Use&& use) {
-  for (int64_t first = 0; first < inputs; first += 4, at += kRegister) {
+STRAKE_INLINE void each_byte_of_quads(Codes codes, int64_t inputs, Use&& use) {
+  const std::byte* at = codes.at;
+  for (int64_t first = 0; first < inputs; first += 4, at += codes.stride) {
+    Bits16 four;
+    load(at, four);
+    for (int i = 0; i < 4; ++i) use(first + i, (four >> (8 * i)) & 0xffu);
+  }
+}
+
+template <class Use>
+STRAKE_INLINE void each_byte_of_pairs(Codes codes, int64_t inputs, Use&& use) {
+  const std::byte* at = codes.at;
+  for (int64_t first = 0; first < inputs; first += 4, at += codes.stride) {
     alignas(64) uint32_t pairs[2][kBlockRows];
     for (int lane = 0; lane < 4; ++lane) {
       Halves8 halves;
@@ -137,15 +158,14 @@ struct GroupScaling {
 
 void load_scaling(const BlockLayout& layout, const std::byte* block, int64_t group,
                   GroupScaling& result) {
-  const std::byte* const line = block + layout.line_offset(group);
-  const int64_t index = layout.group_in_line(group) * kBlockRows;
+  const std::byte* const scales = block + layout.scales_offset(group);
   switch (layout.scaling) {
     case Scaling::kNone:
       return;
     case Scaling::kE8M0:
     case Scaling::kE4M3:
       for (int row = 0; row < kBlockRows; ++row) {
-        const auto byte = static_cast<uint8_t>(line[index + row]);
+        const auto byte = static_cast<uint8_t>(scales[row]);
         result.scale[row] =
             layout.scaling == Scaling::kE8M0 ? E8M0::decode(byte) : E4M3Scale::decode(byte);
       }
@@ -154,8 +174,8 @@ void load_scaling(const BlockLayout& layout, const std::byte* block, int64_t gro
     case Scaling::kBF16:
     case Scaling::kF16:
     case Scaling::kF32:
-      load_floats(line, layout.scaling, result.scale);
-      load_floats(line + kBlockRows * (layout.scaling == Scaling::kF32 ? 4 : 2), layout.scaling,
+      load_floats(scales, layout.scaling, result.scale);
+      load_floats(scales + kBlockRows * (layout.scaling == Scaling::kF32 ? 4 : 2), layout.scaling,
                   result.bias);
       return;
   }
@@ -203,7 +223,7 @@ void unpack(const BlockLayout& layout, const std::byte* block, int64_t first, in
             float* out) {
   GroupScaling scaling{};
   const int64_t group = first / layout.group_size;
-  const std::byte* const codes = block + layout.codes_offset(group);
+  const Codes codes{block + layout.codes_offset(group), layout.codes_stride(group)};
   load_scaling(layout, block, group, scaling);
   switch (layout.coding) {
     case Coding::kU2:
@@ -218,7 +238,8 @@ void unpack(const BlockLayout& layout, const std::byte* block, int64_t first, in
       return each_code<6>(codes, count, Affine<6>{scaling, out});
     case Coding::kU8: {
       const Affine<8> use{scaling, out};
-      return each_byte(codes, count, [&](int64_t input, const Bits16& stored) {
+      if (layout.arrangement == Arrangement::kQuads) return each_byte_of_quads(codes, count, use);
+      return each_byte_of_pairs(codes, count, [&](int64_t input, const Bits16& stored) {
         // from_sign_magnitude(), 16 times
         const Bits16 negative = (Bits16)(stored > 127u);
         use(input, (stored ^ (negative & 0xffu)) + (~negative & 128u));
@@ -226,8 +247,11 @@ void unpack(const BlockLayout& layout, const std::byte* block, int64_t first, in
     }
     case Coding::kE2M1:
       return each_code<4>(codes, count, Scaled<E2M1Element>{scaling, out});
-    case Coding::kE4M3:
-      return each_byte(codes, count, Scaled<E4M3Element>{scaling, out});
+    case Coding::kE4M3: {
+      const Scaled<E4M3Element> use{scaling, out};
+      if (layout.arrangement == Arrangement::kQuads) return each_byte_of_quads(codes, count, use);
+      return each_byte_of_pairs(codes, count, use);
+    }
     case Coding::kHalf:
     case Coding::kFloat:
       if (layout.dtype == DType::kF32) return unpack_dense<float>(layout, block, first, count, out);

@@ -19,7 +19,7 @@ DType exact_dtype(const BlockLayout& layout) {
 }  // namespace
 
 Tensor CpuBackend::do_transpose(const Weight& w, int64_t first, int64_t count) {
-  const Blocks blocks(w);
+  const Blocks blocks(w, arrangement_of(path_));
   const BlockLayout& layout = blocks.layout();
   const int64_t in = layout.in, outputs = blocks.outputs(), per_matrix = blocks.per_matrix();
   Tensor result = Tensor::empty(exact_dtype(layout), {count, in, outputs});

@@ -30,92 +30,142 @@ STRAKE_INLINE void unrolled(Body&& body) {
 }
 
 // ---- Codings: a run is kRun inputs in kWords registers of 16 rows, each with the codes of
-// kWordInputs inputs; what is left over, pieces() takes from the whole run. Numbers are handed out
-// as use(input, half, values of 8 rows). The value of a code is (v - kOffset) * kFactor for the v
-// that is handed out times the factor of its input: a field that is converted where it lies in its
-// lane is 2^place times too large, which the activation makes good.
+// kWordInputs inputs; what is left over, pieces() takes from the whole run. Words of N groups are
+// taken together, for their sums are chains that do not wait for each other. Numbers are handed out
+// as use(group, input, half, values of 8 rows). The value of a code is v * kFactor - kOffset for
+// the v that is handed out times the input factor of its input; kFactor multiplies whole sums.
+//
+// Integers are read in place where that is fast (kInPlace): a field of up to 24 bits is, as it
+// stands, the float32 of 2^-149 times its integer (subnormal, or of the next exponent, which has
+// the same step), so that a mask makes a number of it. Else it is converted. Both give the same
+// sums but for a power of two, and that is what the factors take back.
+
+enum class Reading { kInPlace, kConverted };
+
+// Of the factor 2^149 of integers in place, the sums take this part and inputs the other, which
+// leaves both in float32's range as long as activations are Ordinary (products.cpp).
+constexpr float kInPlaceSums = 0x1p72f;
+constexpr float kInPlaceInputs = 0x1p77f;
+// Of the factor 2^120 of e4m3 in place.
+constexpr float kInPlaceSums8 = 0x1p63f;
+constexpr float kInPlaceInputs8 = 0x1p57f;
 
 // Factors of the inputs of a run of 32.
 using InputFactors = std::array<float, 32>;
 
-// `Width` bits from `place` on of each lane, as a number 2^place times as large; the uppermost
-// field is moved down instead, because conversion takes the uppermost bit for a sign.
-template <int Width, int Place>
-STRAKE_INLINE __m256 field(__m256i lanes) {
-  if constexpr (Place + Width == 32) return _mm256_cvtepi32_ps(_mm256_srli_epi32(lanes, Place));
-  return _mm256_cvtepi32_ps(
-      _mm256_and_si256(lanes, _mm256_set1_epi32(static_cast<int>(((1u << Width) - 1) << Place))));
+STRAKE_INLINE __m256i masked(__m256i lanes, uint32_t mask) {
+  return _mm256_and_si256(lanes, _mm256_set1_epi32(static_cast<int>(mask)));
 }
-constexpr float field_factor(int width, int place) {
-  return place + width == 32 ? 1.0f : 1.0f / static_cast<float>(1u << place);
+
+// An integer of up to 24 bits in each lane as number.
+template <Reading How>
+STRAKE_INLINE __m256 number(__m256i lanes) {
+  return How == Reading::kInPlace ? _mm256_castsi256_ps(lanes) : _mm256_cvtepi32_ps(lanes);
+}
+
+// `Width` bits from `place` on of each lane, as a number 2^moved_place() times as large. What does
+// not end within 24 bits is moved down: the uppermost field alone, others with the upper half.
+template <Reading How, int Width, int Place>
+STRAKE_INLINE __m256 field(__m256i lanes) {
+  constexpr uint32_t kMask = (1u << Width) - 1;
+  if constexpr (Place + Width == 32) return number<How>(_mm256_srli_epi32(lanes, Place));
+  if constexpr (How == Reading::kConverted || Place + Width <= 24)
+    return number<How>(masked(lanes, kMask << Place));
+  return number<How>(masked(_mm256_srli_epi32(lanes, 16), kMask << (Place % 16)));
+}
+constexpr int moved_place(Reading how, int width, int place) {
+  if (place + width == 32) return 0;
+  return how == Reading::kConverted || place + width <= 24 ? place : place % 16;
+}
+constexpr float field_factor(Reading how, int width, int place) {
+  return (how == Reading::kInPlace ? kInPlaceInputs : 1.0f) /
+         static_cast<float>(1u << moved_place(how, width, place));
+}
+
+// The registers of N groups' words.
+template <int N>
+struct Words {
+  __m256i lanes[N][kHalves];
+  explicit STRAKE_INLINE Words(const std::byte* const* at, int64_t offset) {
+    unrolled<N * kHalves>([&](auto i) STRAKE_INLINE_BODY {
+      lanes[i / kHalves][i % kHalves] = load(at[i / kHalves] + offset + i % kHalves * kHalfBytes);
+    });
+  }
+};
+
+// Calls use(group, input, half), input by input.
+template <int N, int Inputs, class Use>
+STRAKE_INLINE void each_number(Use&& use) {
+  unrolled<Inputs>([&](auto input) STRAKE_INLINE_BODY {
+    unrolled<N>([&](auto g) STRAKE_INLINE_BODY {
+      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY { use(g, input, half); });
+    });
+  });
 }
 
 // Unsigned codes of Bits <= 6 bits in fields of their own, and pieces of what is left over.
-template <int Bits>
+template <Reading How, int Bits>
 struct Integers {
   static constexpr int kRun = 32;
   static constexpr int kWords = Bits;
   static constexpr int kWordInputs = 2 * Fields<Bits>::kPerWord;
   static constexpr float kOffset = 0.0f;
-  static constexpr float kFactor = 1.0f;
+  static constexpr float kFactor = How == Reading::kInPlace ? kInPlaceSums : 1.0f;
   using F = Fields<Bits>;
   static constexpr auto kInputFactors = [] {
     InputFactors factors;
     for (int i = 0; i < kRun; ++i)
       factors[static_cast<size_t>(i)] =
-          i / 2 < F::kWhole ? field_factor(Bits, i / 2 % F::kPerWord * Bits + 16 * (i % 2)) : 1.0f;
+          i / 2 < F::kWhole ? field_factor(How, Bits, i / 2 % F::kPerWord * Bits + 16 * (i % 2))
+                            : field_factor(How, Bits, 0);
     return factors;
   }();
 
   // The code of an input whose pieces lie in several words.
   template <int Input>
-  static STRAKE_INLINE __m256 assembled(const std::byte* at) {
+  static STRAKE_INLINE __m256 assembled(const std::byte* at, int64_t stride) {
     __m256i code = _mm256_setzero_si256();
     unrolled<F::kPieces>([&](auto index) STRAKE_INLINE_BODY {
       constexpr auto kPiece = F::piece(Input / 2, index);
       constexpr int kFrom = kPiece.word_shift + 16 * (Input % 2);
       constexpr int kTo = kPiece.code_shift;
-      const __m256i word = load(at + kPiece.word * kRegister);
+      const __m256i word = load(at + kPiece.word * stride);
       const __m256i moved = kFrom > kTo ? _mm256_srli_epi32(word, kFrom - kTo) : word;
-      code = _mm256_or_si256(
-          code, _mm256_and_si256(moved, _mm256_set1_epi32(((1 << kPiece.bits) - 1) << kTo)));
+      code = _mm256_or_si256(code, masked(moved, ((1u << kPiece.bits) - 1) << kTo));
     });
-    return _mm256_cvtepi32_ps(code);
+    return number<How>(code);
   }
 
-  template <class Use>
-  STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
-    const __m256i lanes[kHalves] = {load(at), load(at + kHalfBytes)};
-    unrolled<kWordInputs>([&](auto i) STRAKE_INLINE_BODY {
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        use(i, half, field<Bits, i / 2 * Bits + 16 * (i % 2)>(lanes[half]));
-      });
+  template <int N, class Use>
+  STRAKE_INLINE void word(const std::byte* const* at, int64_t offset, Use&& use) const {
+    const Words<N> words(at, offset);
+    each_number<N, kWordInputs>([&](auto g, auto i, auto half) STRAKE_INLINE_BODY {
+      use(g, i, half, field<How, Bits, i / 2 * Bits + 16 * (i % 2)>(words.lanes[g][half]));
     });
   }
-  template <class Use>
-  STRAKE_INLINE void pieces(const std::byte* at, Use&& use) const {
-    unrolled<kRun - 2 * F::kWhole>([&](auto rest) STRAKE_INLINE_BODY {
+  template <int N, class Use>
+  STRAKE_INLINE void pieces(const std::byte* const* at, int64_t stride, Use&& use) const {
+    each_number<N, kRun - 2 * F::kWhole>([&](auto g, auto rest, auto half) STRAKE_INLINE_BODY {
       constexpr int kInput = 2 * F::kWhole + rest;
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        use(kInput, half, assembled<kInput>(at + half * kHalfBytes));
-      });
+      use(g, kInput, half, assembled<kInput>(at[g] + half * kHalfBytes, stride));
     });
   }
 };
 
 // Four-bit floating codes: a table makes bytes of them, twice the value and 12, so that none is
 // negative. Of each word, the even codes are looked up together and the odd ones.
-template <int Run>
+template <Reading How, int Run>
 struct FourBitTable {
   static constexpr int kRun = Run;
   static constexpr int kWords = Run / 8;
   static constexpr int kWordInputs = 8;
-  static constexpr float kOffset = 12.0f;
-  static constexpr float kFactor = 0.5f;
+  static constexpr float kOffset = 6.0f;
+  static constexpr float kFactor = How == Reading::kInPlace ? kInPlaceSums / 2 : 0.5f;
+
   static constexpr int place(int input) { return input / 2 % 4 / 2 * 8 + 16 * (input % 2); }
   static constexpr auto kInputFactors = [] {
     InputFactors factors;
-    for (int i = 0; i < 32; ++i) factors[static_cast<size_t>(i)] = field_factor(8, place(i));
+    for (int i = 0; i < 32; ++i) factors[static_cast<size_t>(i)] = field_factor(How, 8, place(i));
     return factors;
   }();
   static constexpr auto kTable = [] {
@@ -126,95 +176,91 @@ struct FourBitTable {
   }();
   __m256i table = load(reinterpret_cast<const std::byte*>(kTable.data()));
 
-  template <class Use>
-  STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
+  template <int N, class Use>
+  STRAKE_INLINE void word(const std::byte* const* at, int64_t offset, Use&& use) const {
     const __m256i nibbles = _mm256_set1_epi8(15);
-    __m256i looked_up[kHalves][2];
-    unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-      const __m256i codes = load(at + half * kHalfBytes);
-      looked_up[half][0] = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibbles));
-      looked_up[half][1] =
-          _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibbles));
+    const Words<N> words(at, offset);
+    __m256i looked_up[2][N][kHalves];
+    unrolled<N * kHalves>([&](auto i) STRAKE_INLINE_BODY {
+      const __m256i codes = words.lanes[i / kHalves][i % kHalves];
+      const __m256i odd = _mm256_srli_epi16(codes, 4);
+      looked_up[0][i / kHalves][i % kHalves] =
+          _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibbles));
+      looked_up[1][i / kHalves][i % kHalves] =
+          _mm256_shuffle_epi8(table, _mm256_and_si256(odd, nibbles));
     });
-    unrolled<8>([&](auto i) STRAKE_INLINE_BODY {
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        use(i, half, field<8, place(i)>(looked_up[half][i / 2 % 2]));
-      });
+    each_number<N, kWordInputs>([&](auto g, auto i, auto half) STRAKE_INLINE_BODY {
+      use(g, i, half, field<How, 8, place(i)>(looked_up[i / 2 % 2][g][half]));
     });
   }
-  template <class Use>
-  STRAKE_INLINE void pieces(const std::byte*, Use&&) const {}
+  template <int N, class Use>
+  STRAKE_INLINE void pieces(const std::byte* const*, int64_t, Use&&) const {}
 };
 
-// The bytes of four inputs of 8 rows: of the first pair of inputs and of the second, each row's
-// even and odd input side by side. (Moving quarters within a register takes longer than two loads.)
-struct BytePairs {
-  __m128i pair[2];
-};
-STRAKE_INLINE BytePairs load_pairs(const std::byte* at) {
-  const __m128i first_rows = load_bytes16(at), last_rows = load_bytes16(at + 16);
-  return {{_mm_unpacklo_epi64(first_rows, last_rows), _mm_unpackhi_epi64(first_rows, last_rows)}};
-}
-
-// Unsigned 8-bit codes, stored as to_sign_magnitude() has them.
+// Unsigned 8-bit codes.
+template <Reading How>
 struct Bytes {
   static constexpr int kRun = 32;
   static constexpr int kWords = 8;
   static constexpr int kWordInputs = 4;
   static constexpr float kOffset = 0.0f;
-  static constexpr float kFactor = 1.0f;
+  static constexpr float kFactor = How == Reading::kInPlace ? kInPlaceSums : 1.0f;
+  static constexpr auto kInputFactors = [] {
+    InputFactors factors;
+    for (int i = 0; i < kRun; ++i)
+      factors[static_cast<size_t>(i)] = field_factor(How, 8, i % kWordInputs * 8);
+    return factors;
+  }();
 
-  template <class Use>
-  STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
-    const BytePairs stored[kHalves] = {load_pairs(at), load_pairs(at + kHalfBytes)};
-    unrolled<2>([&](auto pair) STRAKE_INLINE_BODY {
-      constexpr int kInput = pair * 2;
-      __m256i lanes[kHalves];
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        const __m128i bytes = stored[half].pair[pair];
-        const __m128i negative = _mm_cmpgt_epi8(_mm_setzero_si128(), bytes);
-        lanes[half] = _mm256_cvtepu16_epi32(
-            _mm_xor_si128(bytes, _mm_or_si128(negative, _mm_set1_epi8(static_cast<char>(0x80)))));
-        use(kInput, half,
-            _mm256_cvtepi32_ps(_mm256_and_si256(lanes[half], _mm256_set1_epi32(0xff))));
-      });
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        use(kInput + 1, half, _mm256_cvtepi32_ps(_mm256_srli_epi32(lanes[half], 8)));
-      });
+  template <int N, class Use>
+  STRAKE_INLINE void word(const std::byte* const* at, int64_t offset, Use&& use) const {
+    const Words<N> words(at, offset);
+    each_number<N, kWordInputs>([&](auto g, auto i, auto half) STRAKE_INLINE_BODY {
+      use(g, i, half, field<How, 8, i * 8>(words.lanes[g][half]));
     });
   }
-  template <class Use>
-  STRAKE_INLINE void pieces(const std::byte*, Use&&) const {}
+  template <int N, class Use>
+  STRAKE_INLINE void pieces(const std::byte* const*, int64_t, Use&&) const {}
 };
 
-// e4m3: with one exponent bit more, the code is a binary16 number of 2^-8 times the value,
-// subnormal numbers included.
+// e4m3: its exponent and mantissa as those of bfloat16 are 2^-120 times the value, subnormal
+// numbers included.
+template <Reading How>
 struct Floats8 {
   static constexpr int kRun = 32;
   static constexpr int kWords = 8;
   static constexpr int kWordInputs = 4;
   static constexpr float kOffset = 0.0f;
-  static constexpr float kFactor = 256.0f;
+  static constexpr float kFactor = How == Reading::kInPlace ? kInPlaceSums8 : 1.0f;
+  static constexpr auto kInputFactors = [] {
+    InputFactors factors;
+    factors.fill(How == Reading::kInPlace ? kInPlaceInputs8 : 1.0f);
+    return factors;
+  }();
 
-  template <class Use>
-  STRAKE_INLINE void word(const std::byte* at, Use&& use) const {
-    const __m128i mask = _mm_set1_epi16(static_cast<short>(0xbf80));
-    const BytePairs codes[kHalves] = {load_pairs(at), load_pairs(at + kHalfBytes)};
-    const auto number = [&](__m128i upper_bytes) STRAKE_INLINE_BODY {
-      return _mm256_cvtph_ps(_mm_and_si128(_mm_srai_epi16(upper_bytes, 1), mask));
-    };
-    unrolled<2>([&](auto pair) STRAKE_INLINE_BODY {
-      constexpr int kInput = pair * 2;
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        use(kInput, half, number(_mm_slli_epi16(codes[half].pair[pair], 8)));
-      });
-      unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        use(kInput + 1, half, number(codes[half].pair[pair]));
-      });
+  static STRAKE_INLINE __m256 value(__m256i bits) {
+    const __m256 small = _mm256_castsi256_ps(bits);
+    return How == Reading::kInPlace ? small : _mm256_mul_ps(small, _mm256_set1_ps(0x1p120f));
+  }
+
+  template <int N, class Use>
+  STRAKE_INLINE void word(const std::byte* const* at, int64_t offset, Use&& use) const {
+    const __m256i fields = _mm256_set1_epi16(static_cast<short>(0x87f0));
+    const Words<N> words(at, offset);
+    __m256i pairs[2][N][kHalves];  // inputs 0 and 2 of a row, 1 and 3
+    unrolled<N * kHalves>([&](auto i) STRAKE_INLINE_BODY {
+      const __m256i odd = words.lanes[i / kHalves][i % kHalves];
+      const __m256i even = _mm256_slli_epi16(odd, 8);
+      pairs[0][i / kHalves][i % kHalves] = _mm256_and_si256(_mm256_srai_epi16(even, 4), fields);
+      pairs[1][i / kHalves][i % kHalves] = _mm256_and_si256(_mm256_srai_epi16(odd, 4), fields);
+    });
+    each_number<N, kWordInputs>([&](auto g, auto i, auto half) STRAKE_INLINE_BODY {
+      const __m256i pair = pairs[i % 2][g][half];
+      use(g, i, half, value(i < 2 ? _mm256_slli_epi32(pair, 16) : masked(pair, 0xffff0000u)));
     });
   }
-  template <class Use>
-  STRAKE_INLINE void pieces(const std::byte*, Use&&) const {}
+  template <int N, class Use>
+  STRAKE_INLINE void pieces(const std::byte* const*, int64_t, Use&&) const {}
 };
 
 // ---- Scales of a group: of 8 rows.

@@ -8,6 +8,8 @@ namespace strake::cpu::avx2 {
 // Groups in turn of a single activation row, half as many of two: eight chains of sums. With more
 // rows, codes are unpacked into panels first.
 inline constexpr int kStreamGroups = 4;
+// Of these, so many input by input: their chains fill the latency of an instruction.
+inline constexpr int kGroupsTogether = 2;
 // Bytes from what is read to what is fetched meanwhile: several groups in turn are no pattern that
 // processors foresee.
 inline constexpr int64_t kAhead = 8192;

@@ -1,13 +1,19 @@
 // Products with AVX2 and FMA.
 //
-// Codes become float32 in registers, by a mask and a conversion where they lie; activations are
-// float32, input by input side by side.
+// Codes become float32 in registers where they lie, by a mask and, if the processor or the
+// activations want it, a conversion; activations are float32, input by input side by side.
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <limits>
+#include <span>
+#include <type_traits>
 #include <utility>
 
 #include "ops/cpu/avx2/kernels.h"
+#include "ops/cpu/weight_rows.h"
 #include "quant/codecs.h"
+#include "strake/base/half.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -40,38 +46,46 @@ struct Sums {
 #include "ops/cpu/avx2/products.inl"
 // clang-format on
 
-template <class Code, class Scales>
-void multiply_codes(const BlockProduct& product) {
-  multiply_source(CodeSource<Code, Scales>(product.layout, product.block), product);
-}
-
-void multiply_block(const BlockProduct& product) {
-  const BlockLayout& layout = product.layout;
+// Calls use.operator()<Coding, Scales>() with the types of a quantized layout.
+template <Reading How, class Use>
+decltype(auto) visit_codes(const BlockLayout& layout, Use&& use) {
   switch (layout.coding) {
     case Coding::kU2:
-      return multiply_codes<Integers<2>, AffineScales>(product);
+      return use.template operator()<Integers<How, 2>, AffineScales>();
     case Coding::kU3:
-      return multiply_codes<Integers<3>, AffineScales>(product);
+      return use.template operator()<Integers<How, 3>, AffineScales>();
     case Coding::kU4:
-      return multiply_codes<Integers<4>, AffineScales>(product);
+      return use.template operator()<Integers<How, 4>, AffineScales>();
     case Coding::kU5:
-      return multiply_codes<Integers<5>, AffineScales>(product);
+      return use.template operator()<Integers<How, 5>, AffineScales>();
     case Coding::kU6:
-      return multiply_codes<Integers<6>, AffineScales>(product);
+      return use.template operator()<Integers<How, 6>, AffineScales>();
     case Coding::kU8:
-      return multiply_codes<Bytes, AffineScales>(product);
+      return use.template operator()<Bytes<How>, AffineScales>();
     case Coding::kE2M1:
       if (layout.scaling == Scaling::kE4M3)
-        return multiply_codes<FourBitTable<16>, FloatScales8>(product);
-      return multiply_codes<FourBitTable<32>, PowerScales>(product);
+        return use.template operator()<FourBitTable<How, 16>, FloatScales8>();
+      return use.template operator()<FourBitTable<How, 32>, PowerScales>();
     case Coding::kE4M3:
-      return multiply_codes<Floats8, PowerScales>(product);
-    case Coding::kHalf:
-    case Coding::kFloat:  // has kernels of its own (product_kernels())
-      return multiply_source(PairSource{product.block, product.schedule.unit}, product);
+    case Coding::kHalf:  // are handled before
+    case Coding::kFloat:
+      break;
   }
+  return use.template operator()<Floats8<How>, PowerScales>();
 }
 
+template <Reading How>
+void multiply_block(const BlockProduct& product) {
+  const BlockLayout& layout = product.layout;
+  // kFloat has kernels of its own (product_kernels()).
+  if (layout.coding == Coding::kHalf)
+    return multiply_source(PairSource{product.block, product.schedule.unit}, product);
+  visit_codes<How>(layout, [&]<class Code, class Scales>() {
+    multiply_source(CodeSource<Code, Scales>(layout, product.block), product);
+  });
+}
+
+template <Reading How>
 void multiply(const BlockProduct& product) {
   for (int i = 0; i < product.blocks; ++i) {
     BlockProduct one = product;
@@ -79,7 +93,7 @@ void multiply(const BlockProduct& product) {
     one.blocks = 1;
     one.first_output += i * kBlockRows;
     one.outputs -= i * kBlockRows;
-    multiply_block(one);
+    multiply_block<How>(one);
   }
 }
 
@@ -101,46 +115,84 @@ float sum_group(const void* x, int64_t count) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+template <Reading How>
 const float* input_factors(const BlockLayout& layout) {
-  switch (layout.coding) {
-    case Coding::kU2:
-      return Integers<2>::kInputFactors.data();
-    case Coding::kU3:
-      return Integers<3>::kInputFactors.data();
-    case Coding::kU4:
-      return Integers<4>::kInputFactors.data();
-    case Coding::kU5:
-      return Integers<5>::kInputFactors.data();
-    case Coding::kU6:
-      return Integers<6>::kInputFactors.data();
-    case Coding::kE2M1:
-      return FourBitTable<32>::kInputFactors.data();
-    case Coding::kU8:
-    case Coding::kE4M3:
-    case Coding::kHalf:
-    case Coding::kFloat:
-      return nullptr;
-  }
-  return nullptr;
+  if (layout.coding == Coding::kHalf || layout.coding == Coding::kFloat) return nullptr;
+  return visit_codes<How>(layout,
+                          []<class Code, class Scales>() { return Code::kInputFactors.data(); });
 }
+
+// AMD's processors since Zen multiply subnormal numbers as fast as others; Intel's take a hundred
+// cycles and more.
+bool subnormals_are_fast() {
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amdfam17h") || __builtin_cpu_is("amdfam19h");
+}
+
+// Sizes of activations that codes in place may be multiplied with, as bits without the sign. Their
+// sums are then the same as of the codes' values but for the factors, for 2^50 does not overflow
+// float32 with kInPlaceInputs, and no last bit, at 2^-77 or more, is below its smallest number.
+template <class T>
+struct Ordinary;
+template <>
+struct Ordinary<float> {
+  static constexpr int32_t kLeast = (127 - 54) << 23;
+  static constexpr int32_t kMost = (127 + 50) << 23;
+};
+template <>
+struct Ordinary<Bf16> {
+  static constexpr int16_t kLeast = (127 - 70) << 7;
+  static constexpr int16_t kMost = (127 + 50) << 7;
+};
+template <>
+struct Ordinary<F16> {  // every finite number
+  static constexpr int16_t kLeast = 0;
+  static constexpr int16_t kMost = 0x7bff;
+};
+
+template <class T>
+bool all_ordinary(std::span<const T> x) {
+  using Bits = std::remove_const_t<decltype(Ordinary<T>::kMost)>;
+  constexpr size_t kAtOnce = 64;  // a fixed number is one that compilers vectorize
+  const auto extremes = [](const T* from, auto count) {
+    Bits found = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const auto size =
+          static_cast<Bits>(std::bit_cast<Bits>(from[i]) & std::numeric_limits<Bits>::max());
+      found |= static_cast<Bits>((size > Ordinary<T>::kMost) |
+                                 ((size < Ordinary<T>::kLeast) & (size != 0)));
+    }
+    return found != 0;
+  };
+  size_t i = 0;
+  for (; i + kAtOnce <= x.size(); i += kAtOnce)
+    if (extremes(x.data() + i, std::integral_constant<size_t, kAtOnce>())) return false;
+  return !extremes(x.data() + i, x.size() - i);
+}
+
+template <Reading How>
+constexpr ProductKernels kKernels{
+    .activations = DType::kF32,
+    .run = 1,
+    .most_rows = kTileRows,
+    .most_tiles = kMostTiles,
+    .blocks_at_once = [](int64_t) { return 1; },
+    .scratch_bytes = scratch_bytes,
+    .multiply = multiply<How>,
+    .wants_sums = wants_sums,
+    .sum_group = sum_group,
+    .input_factors = input_factors<How>,
+};
 
 }  // namespace
 }  // namespace avx2
 
-const ProductKernels& avx2_kernels() {
-  static constexpr ProductKernels kKernels{
-      .activations = DType::kF32,
-      .run = 1,
-      .most_rows = avx2::kTileRows,
-      .most_tiles = avx2::kMostTiles,
-      .blocks_at_once = [](int64_t) { return 1; },
-      .scratch_bytes = avx2::scratch_bytes,
-      .multiply = avx2::multiply,
-      .wants_sums = avx2::wants_sums,
-      .sum_group = avx2::sum_group,
-      .input_factors = avx2::input_factors,
-  };
-  return kKernels;
+const ProductKernels& avx2_kernels(const Tensor& x) {
+  using namespace avx2;
+  static const bool in_place = subnormals_are_fast();
+  if (in_place && visit_floating(x.dtype(), [&]<class T>(T) { return all_ordinary(x.data<T>()); }))
+    return kKernels<Reading::kInPlace>;
+  return kKernels<Reading::kConverted>;
 }
 
 }  // namespace strake::cpu

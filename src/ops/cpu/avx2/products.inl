@@ -10,14 +10,17 @@
 template <class Code, class Scales>
 struct CodeSource {
   static constexpr bool kPanel = false;
+  static constexpr int kInTurn = kStreamGroups;
   static constexpr bool kScaled = true;
   static constexpr bool kBiased = Scales::kStoredBiases || Code::kOffset != 0.0f;
+  static constexpr float kFactor = Code::kFactor;
   Code coding{};
   Scales scales;
   const BlockLayout& layout;
   const std::byte* block;
   int64_t group_size;
   int64_t group = 0;
+  const std::byte* group_scales = nullptr;  // of the first of the last groups
 
   CodeSource(const BlockLayout& its_layout, const std::byte* its_block)
       : scales(its_layout),
@@ -25,57 +28,64 @@ struct CodeSource {
         block(its_block),
         group_size(its_layout.group_size) {}
 
+  // The groups share a line.
   template <int Groups, class Use>
   STRAKE_INLINE void next(Use&& use) {
+    constexpr int kTogether = std::min(Groups, kGroupsTogether);
     // Others' groups are one run.
     const int64_t inputs = Scales::kStoredBiases ? group_size : Code::kRun;
+    const int64_t stride = layout.codes_stride(group);
+    const std::byte* const first_codes = block + layout.codes_offset(group);
     const std::byte* codes[Groups];
-    unrolled<Groups>([&](auto g)
-                         STRAKE_INLINE_BODY { codes[g] = block + layout.codes_offset(group + g); });
-    const auto each_group = [](auto body) STRAKE_INLINE_BODY { unrolled<Groups>(body); };
+    unrolled<Groups>([&](auto g) STRAKE_INLINE_BODY { codes[g] = first_codes + g * kRegister; });
+    group_scales = block + layout.scales_offset(group);
+    for (int64_t i = 0; i < Groups * layout.scales_bytes; i += kRegister)
+      prefetch(group_scales + i + kAhead);
+    // Of kTogether groups from `g` on.
+    const auto use_from = [&use](auto g, int64_t first) STRAKE_INLINE_BODY {
+      return [&use, g, first](int of, int i, int half, __m256 values)
+                 STRAKE_INLINE_BODY { use(g + of, first + i, half, values); };
+    };
     for (int64_t first = 0; first < inputs; first += Code::kRun) {
       for (int word = 0; word < Code::kWords; ++word)
-        each_group([&](auto g) STRAKE_INLINE_BODY {
-          const auto use_input = [&](int input, int half, __m256 values) STRAKE_INLINE_BODY {
-            use(g, first + word * Code::kWordInputs + input, half, values);
-          };
-          prefetch(codes[g] + word * kRegister + kAhead);
-          coding.word(codes[g] + word * kRegister, use_input);
+        unrolled<Groups / kTogether>([&](auto turn) STRAKE_INLINE_BODY {
+          constexpr std::integral_constant<int, turn * kTogether> kFirst;
+          unrolled<kTogether>([&](auto g) STRAKE_INLINE_BODY {
+            prefetch(codes[kFirst + g] + word * stride + kAhead);
+          });
+          coding.template word<kTogether>(codes + kFirst, word * stride,
+                                          use_from(kFirst, first + word * Code::kWordInputs));
         });
-      each_group([&](auto g) STRAKE_INLINE_BODY {
-        const auto use_input = [&](int input, int half, __m256 values)
-                                   STRAKE_INLINE_BODY { use(g, first + input, half, values); };
-        coding.pieces(codes[g], use_input);
-        codes[g] += Code::kWords * kRegister;
+      unrolled<Groups / kTogether>([&](auto turn) STRAKE_INLINE_BODY {
+        constexpr std::integral_constant<int, turn * kTogether> kFirst;
+        coding.template pieces<kTogether>(codes + kFirst, stride, use_from(kFirst, first));
       });
+      unrolled<Groups>([&](auto g) STRAKE_INLINE_BODY { codes[g] += Code::kWords * stride; });
     }
     group += Groups;
   }
   // Of the g-th of the last Groups groups.
   template <int Groups>
   STRAKE_INLINE __m256 scale(int g, int half) const {
-    return _mm256_mul_ps(scales.scale(line<Groups>(g), half), _mm256_set1_ps(Code::kFactor));
+    return scales.scale(group_scales + g * layout.scales_bytes, half);
   }
   template <int Groups>
   STRAKE_INLINE __m256 bias(int g, int half, __m256 scale) const {
     __m256 stored = _mm256_setzero_ps();
-    if constexpr (Scales::kStoredBiases) stored = scales.bias(line<Groups>(g), half);
+    if constexpr (Scales::kStoredBiases)
+      stored = scales.bias(group_scales + g * layout.scales_bytes, half);
+    if constexpr (Code::kOffset == 0.0f) return stored;
     return _mm256_fnmadd_ps(_mm256_set1_ps(Code::kOffset), scale, stored);
-  }
-
- private:
-  template <int Groups>
-  STRAKE_INLINE const std::byte* line(int g) const {
-    const int64_t index = group - Groups + g;
-    return block + layout.line_offset(index) + layout.group_in_line(index) * kBlockRows;
   }
 };
 
-// Dense bfloat16 weights, pairs of inputs side by side.
+// Dense bfloat16 weights, pairs of inputs side by side. One group's chains are as fast as memory.
 struct PairSource {
   static constexpr bool kPanel = false;
+  static constexpr int kInTurn = 1;
   static constexpr bool kScaled = false;
   static constexpr bool kBiased = false;
+  static constexpr float kFactor = 1.0f;
   const std::byte* at;
   int64_t group_size;
 
@@ -101,6 +111,7 @@ struct PanelSource {
   static constexpr bool kPanel = true;
   static constexpr bool kScaled = Scaled;
   static constexpr bool kBiased = Biased;
+  static constexpr float kFactor = 1.0f;
   const float* values;
   const float* scales;
   const float* biases;
@@ -175,11 +186,27 @@ STRAKE_INLINE void end_group(const BlockProduct& product, const Tile& tile, int6
   cursor.next();
 }
 
+template <class Source>
+STRAKE_INLINE __m256 times_factor(__m256 number) {
+  if constexpr (Source::kFactor == 1.0f) return number;
+  return _mm256_mul_ps(number, _mm256_set1_ps(Source::kFactor));
+}
+
+// A total and a group's sum.
+template <class Source>
+STRAKE_INLINE __m256 with_group(__m256 total, __m256 scale, __m256 sum) {
+  if constexpr (!Source::kScaled) return _mm256_add_ps(total, sum);
+  return _mm256_fmadd_ps(scale, times_factor<Source>(sum), total);
+}
+
+// Not inlined, for where several are in one function the compiler keeps sums in memory.
+//
 // Adds `inputs` inputs from `first` on to a tile's stack, Groups groups in turn: a group's sum is a
 // chain of dependent instructions, and several hide their latency.
 template <int Rows, int Groups, class Source>
-void multiply_groups(Source& source, const BlockProduct& product, const Tile& tile, Part part,
-                     SumCursor& cursor, float* stack) {
+[[gnu::noinline]] void multiply_groups(Source& source, const BlockProduct& product,
+                                       const Tile& tile, Part part, SumCursor& cursor,
+                                       float* stack) {
   const int64_t group_size = source.group_size;
   const auto* x = reinterpret_cast<const float*>(tile.x) + part.first * Rows;
   const float* sums = Source::kBiased ? tile.sums + part.first / group_size * Rows : nullptr;
@@ -212,14 +239,11 @@ void multiply_groups(Source& source, const BlockProduct& product, const Tile& ti
                 begins ? _mm256_setzero_ps() : _mm256_load_ps(top + m * kBlockRows + half * 8);
           });
           unrolled<Groups>([&](auto g) STRAKE_INLINE_BODY {
-            __m256 scale, bias;
+            __m256 scale{}, bias;
             if constexpr (Source::kScaled) scale = source.template scale<Groups>(g, half);
             if constexpr (Source::kBiased) bias = source.template bias<Groups>(g, half, scale);
             unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
-              if constexpr (Source::kScaled)
-                total[m] = _mm256_fmadd_ps(scale, sum[g][m][half], total[m]);
-              else
-                total[m] = _mm256_add_ps(total[m], sum[g][m][half]);
+              total[m] = with_group<Source>(total[m], scale, sum[g][m][half]);
               if constexpr (Source::kBiased)
                 total[m] =
                     _mm256_fmadd_ps(bias, _mm256_broadcast_ss(sums + g * Rows + m), total[m]);
@@ -237,16 +261,13 @@ void multiply_groups(Source& source, const BlockProduct& product, const Tile& ti
       float* const top = stack + cursor.height * Rows * kBlockRows;
       const bool begins = cursor.left == cursor.step->inputs;
       unrolled<kHalves>([&](auto half) STRAKE_INLINE_BODY {
-        __m256 scale, bias;
+        __m256 scale{}, bias;
         if constexpr (Source::kScaled) scale = source.template scale<Groups>(g, half);
         if constexpr (Source::kBiased) bias = source.template bias<Groups>(g, half, scale);
         unrolled<Rows>([&](auto m) STRAKE_INLINE_BODY {
           float* const at = top + m * kBlockRows + half * 8;
           __m256 total = begins ? _mm256_setzero_ps() : _mm256_load_ps(at);
-          if constexpr (Source::kScaled)
-            total = _mm256_fmadd_ps(scale, sum[g][m][half], total);
-          else
-            total = _mm256_add_ps(total, sum[g][m][half]);
+          total = with_group<Source>(total, scale, sum[g][m][half]);
           if constexpr (Source::kBiased)
             total = _mm256_fmadd_ps(bias, _mm256_broadcast_ss(sums + g * Rows + m), total);
           _mm256_store_ps(at, total);
@@ -262,9 +283,9 @@ void multiply_groups(Source& source, const BlockProduct& product, const Tile& ti
 template <int Rows, class Source>
 void multiply_directly(Source source, const BlockProduct& product) {
   SumCursor cursor(product.schedule);
-  multiply_groups<Rows, kStreamGroups / Rows>(source, product, product.tiles[0],
-                                              {0, product.schedule.inputs}, cursor,
-                                              reinterpret_cast<float*>(product.scratch));
+  multiply_groups<Rows, std::max(1, Source::kInTurn / Rows)>(
+      source, product, product.tiles[0], {0, product.schedule.inputs}, cursor,
+      reinterpret_cast<float*>(product.scratch));
 }
 
 // A tile of any number of rows with a panel.
@@ -286,7 +307,7 @@ void unpack(Source& source, int64_t inputs, Panel& panel) {
   float* biases = panel.biases;
   for (; inputs > 0; inputs -= source.group_size) {
     source.template next<1>([&](int, int64_t input, int half, __m256 numbers) STRAKE_INLINE_BODY {
-      _mm256_store_ps(values + input * kBlockRows + half * 8, numbers);
+      _mm256_store_ps(values + input * kBlockRows + half * 8, times_factor<Source>(numbers));
     });
     values += source.group_size * kBlockRows;
     if constexpr (Source::kScaled) {
