@@ -1,6 +1,7 @@
 #include "ops/cpu/packed_weight.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/fail.h"
 
@@ -18,6 +19,10 @@ void pack(const Weight& weight, const BlockLayout& layout, int64_t matrix, int64
              block);
 }
 
+std::string_view name_of(Arrangement arrangement) {
+  return arrangement == Arrangement::kPairs ? "pairs" : "quads";
+}
+
 const PackedWeight* as_packed(const Weight& weight, Arrangement arrangement) {
   if (weight.prepared() == nullptr) return nullptr;
   const auto* packed = dynamic_cast<const PackedWeight*>(weight.prepared());
@@ -25,7 +30,8 @@ const PackedWeight* as_packed(const Weight& weight, Arrangement arrangement) {
     fail(ErrorKind::kUsage, "weight {}: prepared for another backend than cpu",
          weight.shape().to_string());
   if (packed->layout().arrangement != arrangement)
-    fail(ErrorKind::kUsage, "weight {}: prepared for another path", weight.shape().to_string());
+    fail(ErrorKind::kUsage, "weight {}: packed in {} expected on this path, found {}",
+         weight.shape().to_string(), name_of(arrangement), name_of(packed->layout().arrangement));
   return packed;
 }
 

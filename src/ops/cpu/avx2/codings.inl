@@ -267,7 +267,6 @@ struct Floats8 {
 
 struct PowerScales {
   static constexpr bool kStoredBiases = false;
-  static constexpr int kGroupsLog2 = 2;
   explicit PowerScales(const BlockLayout&) {}
   STRAKE_INLINE __m256 scale(const std::byte* line, int half) const {
     const __m256i exponents =
@@ -280,7 +279,6 @@ struct PowerScales {
 
 struct FloatScales8 {
   static constexpr bool kStoredBiases = false;
-  static constexpr int kGroupsLog2 = 2;
   explicit FloatScales8(const BlockLayout&) {}
   STRAKE_INLINE __m256 scale(const std::byte* line, int half) const {
     const __m256i bytes =
@@ -294,7 +292,6 @@ struct FloatScales8 {
 
 struct AffineScales {
   static constexpr bool kStoredBiases = true;
-  static constexpr int kGroupsLog2 = 0;
   Scaling scaling;
   explicit AffineScales(const BlockLayout& layout) : scaling(layout.scaling) {}
 
