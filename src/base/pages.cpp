@@ -2,10 +2,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <iterator>
-#include <map>
 #include <mutex>
+#include <new>
+#include <vector>
 
 namespace strake {
 namespace {
@@ -46,70 +47,77 @@ std::byte* map(size_t bytes) noexcept {
 // The process's, like its heap.
 class Keeper {
  public:
-  void begin() {
+  void begin(size_t most) {
     const std::lock_guard lock(mutex_);
     ++scopes_;
+    most_ = std::max(most_, most);
   }
   void end() {
     const std::lock_guard lock(mutex_);
-    if (--scopes_ == 0) release();
+    if (--scopes_ > 0) return;
+    most_ = 0;
+    shrink();
   }
 
   std::byte* take(size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    const auto found = tightest(bytes);
-    if (found == ranges_.end()) {
-      release();
-      return map(bytes);
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = std::ranges::find_if(kept_, [&](const Range& range) {
+        return range.bytes >= bytes && range.bytes - bytes <= bytes / kWaste;
+      });
+      if (found != kept_.end()) {
+        const Range range = *found;
+        kept_.erase(found);
+        bytes_ -= range.bytes;
+        unmap(range.begin + bytes, range.begin + range.bytes);
+        return range.begin;
+      }
     }
-    const auto [begin, end] = *found;
-    std::byte* const pages = align(begin);
-    ranges_.erase(found);
-    if (begin != pages) ranges_.emplace(begin, pages);
-    if (pages + bytes != end) ranges_.emplace(pages + bytes, end);
-    return pages;
+    return map(bytes);
   }
 
-  void give(std::byte* pages, size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    std::byte* end = pages + bytes;
-    if (scopes_ == 0 || !kKeeps) {
-      unmap(pages, end);
-      return;
+  void give(std::byte* pages, size_t bytes) noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      if (kKeeps && bytes <= most_ && keep({pages, bytes})) return;
     }
-    const auto after = ranges_.find(end);
-    if (after != ranges_.end()) {
-      end = after->second;
-      ranges_.erase(after);
-    }
-    const auto next = ranges_.lower_bound(pages);
-    if (next != ranges_.begin() && std::prev(next)->second == pages)
-      std::prev(next)->second = end;
-    else
-      ranges_.emplace(pages, end);
+    unmap(pages, pages + bytes);
   }
 
  private:
-  using Ranges = std::map<std::byte*, std::byte*>;  // by their begin: their end
+  struct Range {
+    std::byte* begin;
+    size_t bytes;
+  };
+  // What is taken may be smaller by this part of itself.
+  static constexpr size_t kWaste = 64;
 
-  // Of those that hold so many bytes from a huge page on.
-  Ranges::iterator tightest(size_t bytes) {
-    auto found = ranges_.end();
-    for (auto range = ranges_.begin(); range != ranges_.end(); ++range) {
-      const auto& [begin, end] = *range;
-      if (end - align(begin) < static_cast<std::ptrdiff_t>(bytes)) continue;
-      if (found == ranges_.end() || end - begin < found->second - found->first) found = range;
+  // Not where memory is too short to say so.
+  bool keep(const Range& range) noexcept {
+    try {
+      kept_.push_back(range);
+    } catch (const std::bad_alloc&) {
+      return false;
     }
-    return found;
+    bytes_ += range.bytes;
+    shrink();
+    return true;
   }
 
-  void release() noexcept {
-    for (const auto& [begin, end] : ranges_) unmap(begin, end);
-    ranges_.clear();
+  // Those that nobody took for the longest go first.
+  void shrink() noexcept {
+    auto end = kept_.begin();
+    for (; bytes_ > most_; ++end) {
+      unmap(end->begin, end->begin + end->bytes);
+      bytes_ -= end->bytes;
+    }
+    kept_.erase(kept_.begin(), end);
   }
 
   std::mutex mutex_;
-  Ranges ranges_;
+  std::vector<Range> kept_;  // in the order that they were given back
+  size_t bytes_ = 0;         // of all kept
+  size_t most_ = 0;
   int scopes_ = 0;
 };
 
@@ -127,7 +135,7 @@ void give_pages(void* pages, size_t bytes) noexcept {
   keeper().give(static_cast<std::byte*>(pages), round_up(bytes, kPage));
 }
 
-KeptPages::KeptPages() { keeper().begin(); }
+KeptPages::KeptPages(size_t most) { keeper().begin(most); }
 KeptPages::~KeptPages() { keeper().end(); }
 
 }  // namespace strake

@@ -15,13 +15,13 @@ namespace strake {
 void* take_pages(size_t bytes) noexcept;
 void give_pages(void* pages, size_t bytes) noexcept;
 
-// While one lives, pages that are given back are kept. They serve what fits into them, split where
-// it is smaller; when something does not fit, all go back to the system first, so that a process
-// never holds more at once than it would without. With sanitizers nothing is kept, so that they see
-// every use of freed memory.
+// While one lives, up to `most` bytes of pages that are given back are kept: those latest given.
+// They serve what has their size, or a little less: what tensor after tensor is read into finds the
+// same pages again, while what stays takes new ones, and is cleared by the threads that write it.
+// With sanitizers nothing is kept, so that they see every use of freed memory.
 class KeptPages {
  public:
-  KeptPages();
+  explicit KeptPages(size_t most);
   ~KeptPages();
   KeptPages(const KeptPages&) = delete;
   KeptPages& operator=(const KeptPages&) = delete;

@@ -82,7 +82,8 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
   const int64_t total = bytes_of(expected.modules());
   const auto ahead = source_->read_ahead(*twin);
   int64_t done = 0;
-  const KeptPages kept;  // what one tensor was read into, for the next
+  // What one tensor was read into, for the next.
+  const KeptPages kept(static_cast<size_t>(bytes_in_passing(total)));
   // Ranks load at the pace of the slowest, so that one with a slow disk is not taken for dead.
   const LayerLoader loader(
       *source_, divided, group.rank(),

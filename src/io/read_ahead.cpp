@@ -7,8 +7,8 @@
 namespace strake {
 namespace {
 
-// One large tensor is held always; small ones, so many together.
-constexpr int64_t kHeld = int64_t{16} << 20;
+constexpr int64_t kLeastHeld = int64_t{16} << 20;
+constexpr int64_t kHeldPart = 32;
 // Enough for a disk to stay busy; pages that are fetched too early could be thrown out again where
 // memory is short.
 constexpr int64_t kAnnounced = int64_t{128} << 20;
@@ -16,11 +16,20 @@ constexpr int64_t kAtOnce = int64_t{8} << 20;
 // Twice what a kernel reads ahead at most: the piece that it reads and the one after.
 constexpr int64_t kReadAhead = int64_t{32} << 20;
 
+int64_t total_bytes(const std::vector<ExpectedRead>& reads) {
+  int64_t bytes = 0;
+  for (const ExpectedRead& read : reads) bytes += read.runs.total();
+  return bytes;
+}
+
 }  // namespace
+
+int64_t bytes_in_passing(int64_t total) { return std::max(kLeastHeld, total / kHeldPart); }
 
 ReadAhead::ReadAhead(const SafetensorsDirectory& weights, std::vector<ExpectedRead> reads)
     : weights_(weights),
       reads_(std::move(reads)),
+      most_held_(bytes_in_passing(total_bytes(reads_))),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 std::optional<Tensor> ReadAhead::take(const ExpectedRead& read) {
@@ -53,7 +62,7 @@ void ReadAhead::run(const std::stop_token& stop) {
       const size_t current = read_;
       const int64_t bytes = reads_[current].runs.total();
       const auto may_read = [&] {
-        return held_bytes_ == 0 || held_bytes_ + bytes <= kHeld || current < taken_;
+        return held_bytes_ == 0 || held_bytes_ + bytes <= most_held_ || current < taken_;
       };
       if (!changed_.wait(lock, stop, may_read)) break;
       const bool is_wanted = current >= taken_;

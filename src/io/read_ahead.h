@@ -22,8 +22,12 @@ struct ExpectedRead {
   friend bool operator==(const ExpectedRead&, const ExpectedRead&) = default;
 };
 
+// How much a loading of so many bytes may hold in passing: enough for a disk to go on while large
+// tensors are laid out, and little beside the weights.
+int64_t bytes_in_passing(int64_t total);
+
 // Reads in the expected order on a thread of its own, and holds what nobody has taken yet: one
-// tensor, or some small ones. Until it is destroyed; `weights` must outlive it.
+// tensor, or some of bytes_in_passing(). Until it is destroyed; `weights` must outlive it.
 class ReadAhead {
  public:
   ReadAhead(const SafetensorsDirectory& weights, std::vector<ExpectedRead> reads);
@@ -48,6 +52,7 @@ class ReadAhead {
 
   const SafetensorsDirectory& weights_;
   const std::vector<ExpectedRead> reads_;
+  const int64_t most_held_;  // bytes
   // Of the reading thread alone.
   std::map<const SafetensorsFile*, FileReader> onward_;
   std::map<const SafetensorsFile*, std::vector<Extent>> extents_;

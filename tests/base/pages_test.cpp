@@ -41,62 +41,53 @@ TEST(Pages, MoreThanThereIsIsNone) { EXPECT_EQ(take_pages(size_t{1} << 60), null
 
 #ifndef STRAKE_SANITIZED
 
-TEST(Pages, WhatIsKeptServesTheNextAndItsParts) {
-  const KeptPages kept;
+TEST(Pages, WhatIsKeptServesTheNextOfItsSize) {
+  const KeptPages kept(64 * kMiB);
   std::byte* const first = take(8 * kMiB);
   first[7 * kMiB] = std::byte{7};
   give_pages(first, 8 * kMiB);
   EXPECT_TRUE(is_mapped(first));
-  std::byte* const part = take(3 * kMiB);  // the rest begins within a huge page
-  EXPECT_EQ(part, first);
-  std::byte* const other = take(4 * kMiB);
-  EXPECT_EQ(other, first + 4 * kMiB);
-  EXPECT_EQ(other[3 * kMiB], std::byte{7});  // neither cleared nor new
-  // Neighbours join again, whatever the order they come back in.
-  give_pages(other, 4 * kMiB);
-  give_pages(part, 3 * kMiB);
-  std::byte* const whole = take(8 * kMiB);
-  EXPECT_EQ(whole, first);
-  give_pages(whole, 8 * kMiB);
+  std::byte* const larger = take(8 * kMiB + 1);
+  EXPECT_NE(larger, first);
+  std::byte* const smaller = take(7 * kMiB);
+  EXPECT_NE(smaller, first);
+  std::byte* const next = take(8 * kMiB - 4096);
+  EXPECT_EQ(next, first);
+  EXPECT_EQ(next[7 * kMiB], std::byte{7});  // neither cleared nor new
+  EXPECT_FALSE(is_mapped(first + 8 * kMiB - 4096));
+  give_pages(next, 8 * kMiB - 4096);
+  give_pages(smaller, 7 * kMiB);
+  give_pages(larger, 8 * kMiB + 1);
 }
 
-TEST(Pages, WhatDoesNotFitReleasesWhatIsKept) {
-  const KeptPages kept;
-  std::byte* const small = take(4 * kMiB);
-  std::byte* const guard = take(4 * kMiB);  // so that the larger one cannot lie where small was
-  give_pages(small, 4 * kMiB);
-  std::byte* const large = take(16 * kMiB);
-  ASSERT_NE(large, nullptr);
-  const bool again = small >= large && small < large + 16 * kMiB;
-  EXPECT_TRUE(again || !is_mapped(small));
-  give_pages(large, 16 * kMiB);
-  give_pages(guard, 4 * kMiB);
+TEST(Pages, TheLatestAreKeptUpToTheMost) {
+  const KeptPages kept(10 * kMiB);
+  std::byte* const first = take(4 * kMiB);
+  std::byte* const second = take(4 * kMiB);
+  std::byte* const third = take(4 * kMiB);
+  std::byte* const large = take(11 * kMiB);
+  give_pages(first, 4 * kMiB);
+  give_pages(second, 4 * kMiB);
+  give_pages(third, 4 * kMiB);
+  EXPECT_FALSE(is_mapped(first));
+  give_pages(large, 11 * kMiB);
+  EXPECT_FALSE(is_mapped(large));
+  EXPECT_TRUE(is_mapped(second));
+  EXPECT_TRUE(is_mapped(third));
 }
 
 TEST(Pages, NothingIsKeptBeyondTheLastScope) {
   std::byte* pages = nullptr;
   {
-    const KeptPages outer;
+    const KeptPages outer(8 * kMiB);
     {
-      const KeptPages inner;
-      pages = take(4 * kMiB);
-      give_pages(pages, 4 * kMiB);
+      const KeptPages inner(4 * kMiB);
+      pages = take(8 * kMiB);
+      give_pages(pages, 8 * kMiB);
     }
     EXPECT_TRUE(is_mapped(pages));
   }
   EXPECT_FALSE(is_mapped(pages));
-}
-
-TEST(Pages, TheTightestRangeServes) {
-  const KeptPages kept;
-  std::byte* const all = take(30 * kMiB);
-  give_pages(all, 16 * kMiB);
-  give_pages(all + 20 * kMiB, 6 * kMiB);
-  std::byte* const next = take(5 * kMiB);
-  EXPECT_EQ(next, all + 20 * kMiB);
-  give_pages(next, 5 * kMiB);
-  give_pages(all + 16 * kMiB, 4 * kMiB);
-  give_pages(all + 26 * kMiB, 4 * kMiB);
 }
 
 #endif
