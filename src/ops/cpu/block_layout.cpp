@@ -177,6 +177,11 @@ void place_scales(const Tensor& scales, const BlockLayout& layout, int64_t row, 
   place_scales<4>(from, layout, count, to);
 }
 
+// All of the block from there on.
+void clear(const BlockLayout& layout, int64_t from, std::byte* block) {
+  std::memset(block + from, 0, static_cast<size_t>(layout.block_bytes() - from));
+}
+
 template <class Spec, Arrangement Order>
 void pack_quantized(const QuantizedMatrix& matrix, const BlockLayout& layout, int64_t row,
                     int64_t count, std::byte* block) {
@@ -186,6 +191,9 @@ void pack_quantized(const QuantizedMatrix& matrix, const BlockLayout& layout, in
   const auto registers = [&](int64_t group) {
     return Registers{block + layout.codes_offset(group), layout.codes_stride(group)};
   };
+  // Quads of all rows fill every line but the last, which may have fewer groups.
+  const bool fills = kTakesQuads<Spec> && count == kBlockRows;
+  clear(layout, fills ? layout.line_offset(std::max<int64_t>(groups - 1, 0)) : 0, block);
   int r = 0;
   if constexpr (kTakesQuads<Spec>)
     for (; r + kQuad <= count; r += kQuad)
@@ -205,6 +213,7 @@ void pack_quantized(const QuantizedMatrix& matrix, const BlockLayout& layout, in
 // Pairs of 16-bit values, or single float32, row by row.
 void pack_dense(const Tensor& tensor, const BlockLayout& layout, int64_t row, int64_t count,
                 std::byte* block) {
+  clear(layout, 0, block);
   const int64_t size = size_of(tensor.dtype());
   const int64_t lane = layout.coding == Coding::kHalf ? 4 : size;  // bytes of a row in a register
   const std::byte* const from = tensor.bytes().data() + row * layout.in * size;
@@ -263,7 +272,6 @@ int64_t BlockLayout::block_bytes() const {
 
 void pack_block(const Weight& weight, const BlockLayout& layout, int64_t row, int64_t count,
                 std::byte* block) {
-  std::memset(block, 0, static_cast<size_t>(layout.block_bytes()));
   if (weight.dense() != nullptr) return pack_dense(*weight.dense(), layout, row, count, block);
   visit_format(weight.quantized()->format(), [&](auto spec) {
     using Spec = decltype(spec);
