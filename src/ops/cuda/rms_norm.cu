@@ -72,9 +72,10 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
   bring(values, x.rows + begin, width * 4);
   if (x.added != nullptr) bring(added, x.added + begin, width * 4);
   commit_copies();
-  // Only now: weights that the next kernel asks for would be in the way.
-  let_successor_start();
   wait_for_copies<0>();
+  // Only now: weights that the next kernel asks for would be in the way of rows. They begin to come
+  // about when the results have gone.
+  let_successor_start();
   float squares = 0;
 #pragma unroll 1
   for (int i = thread; i < fours; i += threads) {
