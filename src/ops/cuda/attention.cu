@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "ops/cuda/attention_call.h"
+#include "ops/cuda/attention_steps.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/ptx.h"
 #include "ops/cuda/reduce.h"
@@ -66,21 +66,14 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall c
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) most = fmaxf(most, largest_of[i]);
 
-  float total = 0;
-  float4 sum{};
-  const auto add = [&](const Partial& partial, const float4& values) {
-    const float weight = exp2_fast(partial.largest - most);
-    total += weight * partial.total;
-    sum.x += weight * values.x;
-    sum.y += weight * values.y;
-    sum.z += weight * values.z;
-    sum.w += weight * values.w;
-  };
+  JoinedSums joined{most};
 #pragma unroll
-  for (int i = 0; i < kEarly; ++i) add(early[i], early_values[i]);
+  for (int i = 0; i < kEarly; ++i) joined.add(early[i], early_values[i]);
 #pragma unroll 4
   for (int chunk = own + kEarly * kParts; chunk < count; chunk += kParts)
-    add(sums_of(chunk), values_of(chunk));
+    joined.add(sums_of(chunk), values_of(chunk));
+  float total = joined.total;
+  float4 sum = joined.sum;
 #pragma unroll
   for (int mask = kColumns / 4; mask < 32; mask *= 2) {
     total += __shfl_xor_sync(0xffffffffu, total, mask);
@@ -119,8 +112,11 @@ bool has_partials(const AttentionShape& shape, int64_t tokens) {
   return shape.heads > 0 && tokens <= kFewQueries;
 }
 
+// Partial results at most.
 int64_t partials_of(const AttentionShape& shape, const TokenRows& rows) {
-  return rows.count() * shape.heads * most_chunks(shape, rows.tokens);
+  const int64_t chunks = most_chunks(shape, rows.tokens);
+  const bool divided = chunks <= kShortChunks && !is_latent(shape);
+  return rows.count() * shape.heads * chunks * (divided ? kChunkQuarters : 1);
 }
 
 void combine(const AttentionLaunch& at) {
@@ -185,6 +181,7 @@ void attention(const AttentionShape& shape, const AttentionOperands& operands,
   const AttentionLaunch at{shape, make_call(shape, operands, rows),
                            static_cast<int>(rows.sequences), stream};
   const bool few = has_partials(shape, rows.tokens);
+  if (few && attend_short(at)) return;
   if (!attend_latent(at) && !(few ? attend_few(at) : attend_many(at))) attend_any(at);
   if (few) combine(at);
 }

@@ -11,6 +11,9 @@ namespace strake::cuda {
 
 inline constexpr int kChunk = 256;  // positions whose softmax is one partial result
 inline constexpr int kFewQueries = 16;
+// Where there are so few chunks, each is shared by four blocks.
+inline constexpr int kShortChunks = 8;
+inline constexpr int kChunkQuarters = 4;  // of a chunk
 inline constexpr float kLowest = -FLT_MAX;
 inline constexpr float kLog2E = 1.4426950408889634f;
 
@@ -36,8 +39,8 @@ struct AttentionCall {
   const float* sinks;
   const float* row_scales;
   void* out;
-  Partial* partials;  // [rows, heads, chunks]
-  float* mixed;       // [rows, heads, chunks, padded value_width]
+  Partial* partials;  // [rows, heads, chunks], or of attend_short [rows, heads, chunks, quarters]
+  float* mixed;       // the same, [..., padded value_width]
   CodeFormat key_format;
   CodeFormat value_format;
   float scale;
@@ -129,6 +132,8 @@ struct AttentionLaunch {
   int sequences;
   cudaStream_t stream;
 };
+// Of few rows to few positions; results are complete.
+bool attend_short(const AttentionLaunch& launch);
 bool attend_few(const AttentionLaunch& launch);
 bool attend_many(const AttentionLaunch& launch);
 bool attend_latent(const AttentionLaunch& launch);

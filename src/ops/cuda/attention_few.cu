@@ -131,43 +131,23 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
 }
 
 template <class T, int Width, int ValueWidth>
-bool start(const AttentionLaunch& at) {
+void start(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
-  const int row_tiles = (call.tokens * call.group + kStepRows - 1) / kStepRows;
   launch({"attention of few rows",
-          {static_cast<unsigned>(call.chunks), static_cast<unsigned>(call.cached_heads * row_tiles),
+          {static_cast<unsigned>(call.chunks), tiles_of_rows(call),
            static_cast<unsigned>(at.sequences)},
           kThreads,
           Few<T, Width, ValueWidth>::kShared,
           at.stream,
           Order::kOverlapping},
          attend_few_kernel<T, Width, ValueWidth>, call);
-  return true;
-}
-
-template <class T>
-bool start_of(const AttentionLaunch& at) {
-  const AttentionShape& shape = at.shape;
-  if (shape.value_stride != shape.value_width) return false;
-  const auto is = [&](int width, int value_width) {
-    return shape.width == width && shape.value_width == value_width;
-  };
-  if (is(64, 64)) return start<T, 64, 64>(at);
-  if (is(96, 96)) return start<T, 96, 96>(at);
-  if (is(128, 128)) return start<T, 128, 128>(at);
-  if (is(192, 128)) return start<T, 192, 128>(at);
-  if (is(192, 192)) return start<T, 192, 192>(at);
-  if (is(256, 256)) return start<T, 256, 256>(at);
-  return false;
 }
 
 }  // namespace
 
 bool attend_few(const AttentionLaunch& at) {
-  if (at.shape.key_format || at.shape.selected > 0) return false;
-  if (at.shape.dtype == DType::kBF16) return start_of<__nv_bfloat16>(at);
-  if (at.shape.dtype == DType::kF16) return start_of<__half>(at);
-  return false;
+  return start_with_steps(
+      at.shape, [&]<class T, int Width, int ValueWidth>() { start<T, Width, ValueWidth>(at); });
 }
 
 }  // namespace strake::cuda

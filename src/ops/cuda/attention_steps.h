@@ -8,9 +8,9 @@
 
 namespace strake::cuda {
 
-inline constexpr int kStepRows = 16;      // query rows
-inline constexpr int kStepKeys = 16;      // positions
-inline constexpr int kChunkQuarters = 4;  // of a chunk: what a softmax goes through step by step
+inline constexpr int kStepRows = 16;  // query rows
+inline constexpr int kStepKeys = 16;  // positions
+// What a softmax goes through step by step.
 inline constexpr int kQuarterKeys = kChunk / kChunkQuarters;
 inline constexpr int kQuarterSteps = kQuarterKeys / kStepKeys;
 
@@ -156,7 +156,7 @@ struct StepWeights {
 
 // Partial results that become one, in order.
 struct JoinedSums {
-  float most;
+  float most;  // of their largest scores
   float total = 0;
   float4 sum{};
 
@@ -169,5 +169,35 @@ struct JoinedSums {
     sum.w = fmaf(factor, values.w, sum.w);
   }
 };
+
+// Blocks for the query rows of all cached heads, head after head.
+inline unsigned tiles_of_rows(const AttentionCall& call) {
+  const int tiles = (call.tokens * call.group + kStepRows - 1) / kStepRows;
+  return static_cast<unsigned>(call.cached_heads * tiles);
+}
+
+// Calls start<T, Width, ValueWidth>() for a shape that such kernels take. Returns whether it is
+// one.
+template <class T, class Start>
+bool start_with_widths(const AttentionShape& shape, const Start& start) {
+  const auto is = [&](int width, int value_width) {
+    return shape.width == width && shape.value_width == value_width;
+  };
+  if (is(64, 64)) return start.template operator()<T, 64, 64>(), true;
+  if (is(96, 96)) return start.template operator()<T, 96, 96>(), true;
+  if (is(128, 128)) return start.template operator()<T, 128, 128>(), true;
+  if (is(192, 128)) return start.template operator()<T, 192, 128>(), true;
+  if (is(192, 192)) return start.template operator()<T, 192, 192>(), true;
+  if (is(256, 256)) return start.template operator()<T, 256, 256>(), true;
+  return false;
+}
+template <class Start>
+bool start_with_steps(const AttentionShape& shape, const Start& start) {
+  if (shape.key_format || shape.selected > 0 || shape.value_stride != shape.value_width)
+    return false;
+  if (shape.dtype == DType::kBF16) return start_with_widths<__nv_bfloat16>(shape, start);
+  if (shape.dtype == DType::kF16) return start_with_widths<__half>(shape, start);
+  return false;
+}
 
 }  // namespace strake::cuda

@@ -57,6 +57,8 @@ class Attention {
   }
 
   std::vector<float> run() { return run(all_sequences()); }
+  // From now on for so many positions, as a recording is that goes on for some time.
+  void lay_out_for(int64_t positions) { laid_out_for_ = positions; }
 
   // The results of some of the sequences, in this order.
   std::vector<float> run(const std::vector<size_t>& sequences) {
@@ -120,7 +122,7 @@ class Attention {
     shape.width = case_.width;
     shape.value_width = case_.value_width;
     shape.value_stride = case_.value_stride();
-    shape.positions = case_.window > 0 ? case_.last() : case_.room();
+    shape.positions = std::max(laid_out_for_, case_.window > 0 ? case_.last() : case_.room());
     shape.window = case_.window;
     shape.selected = case_.selected;
     return shape;
@@ -209,6 +211,7 @@ class Attention {
   }
 
   Case case_;
+  int64_t laid_out_for_ = 0;
   std::vector<float> q_, sinks_, scales_;
   std::vector<std::vector<float>> keys_, values_;
   std::vector<int32_t> selected_;
@@ -223,6 +226,8 @@ void expect_right(const Case& c) {
   EXPECT_LE(relative_error(found, attention.expected()), 5e-3)
       << c.width << " " << c.value_width << " tokens " << c.tokens << " from "
       << c.first_positions[0] << " window " << c.window;
+  EXPECT_EQ(found, attention.run());
+  attention.lay_out_for(9000);
   EXPECT_EQ(found, attention.run());
 }
 
@@ -248,6 +253,18 @@ TEST(CudaAttention, FewRowsThatSeeDifferentPositions) {
                 .tokens = 3,
                 .first_positions = {300},
                 .first_query = {0, 1, 5, 7}});
+}
+
+TEST(CudaAttention, FewRowsToManyPositions) {
+  expect_right({.first_positions = {2047, 2048, 5000}, .extras = Case::Extras::kAll});
+  expect_right({.heads = 20, .cached_heads = 1, .tokens = 16, .first_positions = {2040}});
+}
+
+// Every part of the last chunk, and more query rows than a block has.
+TEST(CudaAttention, FewRowsToTheLastOfAQuarter) {
+  for (const int first : {1, 14, 15, 16, 47, 48, 62, 64, 127, 128, 191, 192, 255, 256, 1023, 1790})
+    for (const int64_t tokens : {1, 5})
+      expect_right({.heads = 8, .cached_heads = 1, .tokens = tokens, .first_positions = {first}});
 }
 
 TEST(CudaAttention, ManyRowsOfEveryWidth) {
