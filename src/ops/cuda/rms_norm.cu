@@ -30,14 +30,23 @@ int threads_for(int64_t width) {
   return static_cast<int>(std::clamp<uint64_t>(std::bit_ceil(eighths), kWarp, kMostThreads));
 }
 
+// From each thread's sum of squares. `room` has a float for each warp. A block calls it once.
+constexpr int kMostWarps = kMostThreads / kWarp;
 __device__ float norm_factor(float squares, int64_t width, float eps, float* room) {
-  const float mean = block_sum(squares, room) / static_cast<float>(width);
-  return 1.0f / sqrtf(mean + eps);
+  squares = warp_sum(squares);
+  if (threadIdx.x % kWarp == 0) room[threadIdx.x / kWarp] = squares;
+  __syncthreads();
+  const auto warps = static_cast<int>(blockDim.x / kWarp);
+  float sum = room[0];
+#pragma unroll
+  for (int i = 1; i < kMostWarps; ++i)
+    if (i < warps) sum += room[i];
+  return 1.0f / sqrtf(sum / static_cast<float>(width) + eps);
 }
 
-// Shared memory of rms_norm_held_kernel: block_sum()'s, the row, what is added to it, the weight.
-constexpr int kRoomBytes = 144;
-static_assert(kRoomBytes >= (kWarp + 1) * sizeof(float) && kRoomBytes % 16 == 0);
+// Shared memory of rms_norm_held_kernel: sums of warps, the row, what is added to it, the weight.
+constexpr int kRoomBytes = kMostWarps * sizeof(float);
+static_assert(kRoomBytes % 16 == 0);
 constexpr int64_t kMostHeldBytes = int64_t{97} << 10;
 int64_t held_bytes(const NormRows& x, DType weight) {
   const int64_t floats = x.added == nullptr ? 1 : 2;
@@ -90,7 +99,7 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) squares = fmaf(four.at[j], four.at[j], squares);
   }
-  // Its barriers also let every thread see the weight that others brought.
+  // Its barrier also lets every thread see the weight that others brought.
   const float factor = norm_factor(squares, width, eps, room);
 #pragma unroll 1
   for (int i = thread; i < fours; i += threads) {
@@ -108,7 +117,7 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
 template <class Out, class Weight>
 __global__ void __launch_bounds__(kMostThreads)
     rms_norm_any_kernel(const NormRows x, const Weight* weight, float eps, Out* out) {
-  __shared__ float room[kWarp + 1];
+  __shared__ float room[kMostWarps];
   const int64_t begin = blockIdx.x * x.width;
   const auto for_columns = [&](const auto& body) {
     const int64_t step = int64_t{kColumns} * blockDim.x;
