@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kThreads) attend_short_kernel(const AttentionC
   }
 }
 
-// A block has a row: thread (x, y) columns [4 x, 4 x + 4) of chunk y.
+// A block has a row: thread (x, y) columns [4 x, 4 x + 4) of chunk y, of four or eight.
 template <class T, int ValueWidth>
 __global__ void __launch_bounds__(ValueWidth / 4 * kShortChunks)
     join_quarters_kernel(const AttentionCall call) {
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(ValueWidth / 4 * kShortChunks)
   const int sequence = token_row / call.tokens;
   const Seen seen = seen_by(call, sequence, token_row % call.tokens);
   const int column = static_cast<int>(threadIdx.x) * 4;
-  const auto own = static_cast<int>(threadIdx.y);
+  const auto own = static_cast<int>(threadIdx.y), chunks = static_cast<int>(blockDim.y);
   const int chunk = seen.begin / kChunk + own;
   const int64_t at =
       (int64_t{row} * call.chunks + chunk - first_chunk(call, sequence, kChunk)) * kChunkQuarters;
@@ -179,11 +179,13 @@ __global__ void __launch_bounds__(ValueWidth / 4 * kShortChunks)
 
   float most = sink;
 #pragma unroll
-  for (int i = 0; i < kShortChunks; ++i) most = fmaxf(most, partial_of[i].largest);
+  for (int i = 0; i < kShortChunks; ++i)
+    if (i < chunks) most = fmaxf(most, partial_of[i].largest);
   float4 sum{};
   float total = 0;
 #pragma unroll
   for (int four = 0; four < kShortChunks; four += 4) {
+    if (four >= chunks) break;
     const auto weighted = [&](int i) {
       JoinedSums one{most};
       one.add(partial_of[four + i], sums[four + i][threadIdx.x]);
@@ -202,6 +204,8 @@ __global__ void __launch_bounds__(ValueWidth / 4 * kShortChunks)
       make_uint2(pack<T>(sum.x / total, sum.y / total), pack<T>(sum.z / total, sum.w / total));
 }
 
+static_assert(kShortChunks == 8);
+
 template <class T, int Width, int ValueWidth>
 void start(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
@@ -215,7 +219,7 @@ void start(const AttentionLaunch& at) {
          attend_short_kernel<T, Width, ValueWidth>, call);
   launch({"quarters of attention's chunks",
           static_cast<unsigned>(at.sequences * call.tokens * call.heads),
-          {ValueWidth / 4, kShortChunks},
+          {ValueWidth / 4, call.chunks <= 4 ? 4u : 8u},
           0,
           at.stream,
           Order::kOverlapping},
