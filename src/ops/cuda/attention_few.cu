@@ -41,12 +41,11 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
                   seen_by(call, sequence, query_row(group, first_row + rows - 1).token).end};
   if (chunk * kChunk >= seen.end || (chunk + 1) * kChunk <= seen.begin) return;
 
-  // This warp's positions of the chunk, which lies in one piece in rings, too.
+  // This warp's positions of the chunk.
   const int first = chunk * kChunk + warp * kQuarterKeys;
-  const int64_t slot =
-      cached_head * cache.slots + int64_t{chunk} * kChunk % cache.slots + warp * kQuarterKeys;
-  const T* const keys = static_cast<const T*>(cache.keys.elements) + slot * Width;
-  const T* const values = static_cast<const T*>(cache.values.elements) + slot * ValueWidth;
+  const int64_t cached_row = chunk_row(cache, cached_head, chunk) + warp * kQuarterKeys;
+  const T* const keys = static_cast<const T*>(cache.keys.elements) + cached_row * Width;
+  const T* const values = static_cast<const T*>(cache.values.elements) + cached_row * ValueWidth;
   T* const room = queries + Shape::kQueries + warp * Shape::kWarpRoom;
   const auto is_seen = [&](int position) {
     return position < seen.end && position + kStepKeys > seen.begin;

@@ -50,14 +50,13 @@ __global__ void __launch_bounds__(kThreads) attend_short_kernel(const AttentionC
     return position < seen.end && position + kStepKeys > seen.begin;
   };
 
-  // This warp's step. A chunk lies in one piece in rings, too.
+  // This warp's step.
   const int position = first + warp * kStepKeys;
   T* const stage = stages + warp * Shape::kStage;
-  const int64_t slot = cached_head * cache.slots + first / kChunk * int64_t{kChunk} % cache.slots +
-                       position % kChunk;
+  const int64_t cached_row = chunk_row(cache, cached_head, first / kChunk) + position % kChunk;
   if (is_seen(warp))
-    copy_rows_of_step<Width>(static_cast<const T*>(cache.keys.elements) + slot * Width, position,
-                             seen, stage);
+    copy_rows_of_step<Width>(static_cast<const T*>(cache.keys.elements) + cached_row * Width,
+                             position, seen, stage);
   for (int i = threadIdx.x; i < kStepRows * Width / 8; i += kThreads) {
     const int row = i / (Width / 8), unit = i % (Width / 8);
     const bool there = row < rows;
@@ -70,8 +69,9 @@ __global__ void __launch_bounds__(kThreads) attend_short_kernel(const AttentionC
   }
   commit_copies();
   if (is_seen(warp))
-    copy_rows_of_step<ValueWidth>(static_cast<const T*>(cache.values.elements) + slot * ValueWidth,
-                                  position, seen, stage + Shape::kKeys);
+    copy_rows_of_step<ValueWidth>(
+        static_cast<const T*>(cache.values.elements) + cached_row * ValueWidth, position, seen,
+        stage + Shape::kKeys);
   commit_copies();
   // Only now: weights that a product asks for would be in the way.
   let_successor_start();

@@ -25,6 +25,12 @@ struct StepRoom {
   static constexpr int kStage = kKeys + kStepKeys * kValueRow;
 };
 
+// Where a chunk of a cached head begins among a cache's rows: it lies in one piece in rings, too.
+__device__ inline int64_t chunk_row(const CachedSequence& cache, int cached_head, int chunk) {
+  const uint32_t slot = static_cast<uint32_t>(chunk) * kChunk % static_cast<uint32_t>(cache.slots);
+  return cached_head * cache.slots + slot;
+}
+
 // A step's keys or values to shared memory by a warp's copies, zero where no row sees them.
 template <int Width, class T>
 __device__ void copy_rows_of_step(const T* from, int position, const Seen& seen, T* to) {
