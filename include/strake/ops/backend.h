@@ -135,6 +135,9 @@ class Backend {
   // some milliseconds.
   virtual std::optional<double> copy_bandwidth() { return std::nullopt; }
 
+  // Tokens of a prompt that are run together: more take more memory, and gain nothing.
+  virtual int64_t prompt_rows() const { return 512; }
+
   // The host's weight in the place and layout that this backend's kernels read, its values
   // unchanged: for weights that multiply more than once. It serves products that compute these sums
   // on backends of this device and path alone, and cannot be sliced. On the CPU other weights are

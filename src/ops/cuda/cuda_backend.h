@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   std::string_view path() const override { return path_; }
   std::optional<int64_t> free_memory() const override;
   std::optional<double> copy_bandwidth() override;
+  int64_t prompt_rows() const override { return 2048; }
   void require_valid(const Await& await) override;
   std::unique_ptr<Recording> record(const std::function<void()>& operations) override;
   std::unique_ptr<TokenChooser> token_chooser(const SamplingRule& rule,
@@ -94,8 +95,15 @@ class CudaBackend final : public Backend {
   // on the number of rows.
   void multiply(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
                 float* out);
+  // Where one goes, rounded to this dtype.
+  struct Result {
+    void* data;
+    DType dtype;
+  };
   void multiply_packed(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
-                       float* out);
+                       Result out);
+  // The root's sums, of any number of rows.
+  Tensor multiply_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   FewRowsWorkspace workspace(const FewRowsCall& call);
   // Runs the call with the workspace, ahead of its predecessor's end where it may.
   void run(const FewRowsCall& call);

@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "ops/cuda/launch.h"
 #include "ops/cuda/many_rows_start.h"
@@ -67,6 +68,7 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   ManyRowsParameters p{};
   const PackedShape& shape = call.w.shape;
   p.out = call.out;
+  p.type = call.out_dtype;
   p.outputs = shape.rows;
   p.tokens = static_cast<int>(call.x.tokens);
   p.row_tiles = shape.row_tiles();
@@ -184,7 +186,8 @@ void many_rows(const ManyRowsCall& call, const PartialSums& sums, LeafOrder orde
       many_rows_wgmma(part, node, *tiling);
     else
       many_rows_mma(part, node);
-    part.out += size.tokens * size.outputs;
+    part.out = static_cast<std::byte*>(part.out) +
+               size.tokens * size.outputs * static_cast<int64_t>(size_of(call.out_dtype));
     begin.tile += packed_tiles(sums.tree, index);
     begin.column += static_cast<int>(sums.tree.node(index).end - sums.tree.node(index).begin);
   }

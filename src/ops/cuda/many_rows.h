@@ -29,9 +29,10 @@ ManyRowsDevice many_rows_device();  // the current one
 struct ManyRowsCall {
   const PackedWeight& w;  // [outputs, K]: its leaves are those below the call's nodes, in order
   const ManyRowsActivations& x;
-  float* out;  // [nodes, tokens, outputs]
+  void* out;  // [nodes, tokens, outputs]
   ManyRowsDevice device;
   cudaStream_t stream;
+  DType out_dtype = DType::kF32;  // floating; sums are rounded to it
 };
 
 // out = each node's sums. Their bits depend on the node, K, the order, chain_parts() and whether

@@ -8,6 +8,7 @@
 
 #include "ops/cuda/async_sm90.h"
 #include "ops/cuda/many_rows_parameters.h"
+#include "ops/cuda/many_rows_result.h"
 #include "ops/cuda/many_rows_shape_sm90.h"
 #include "ops/cuda/weight_fragments.h"
 #include "ops/cuda/wgmma_sm90.h"
@@ -58,7 +59,7 @@ struct ManyRowsKernel {
 
   __device__ void init_barriers() const {
     for (int stage = 0; stage < stages(); ++stage) {
-      barrier_init(full(stage), 1 + kBringThreads);
+      barrier_init(full(stage), 1 + kLanes);
       barrier_init(empty(stage), kProductWarps * p.share_x);
     }
     barrier_init_done();
@@ -66,26 +67,27 @@ struct ManyRowsKernel {
 
   __device__ int piece_tiles() const { return p.piece_tile[piece + 1] - p.piece_tile[piece]; }
 
-  // Four warps fill stages: two row tiles' weights each, one thread a share of the activations.
+  // Four warps fill stages in turn, so that each has the time of four tiles for one.
   struct Bringer {
-    static constexpr int kTiles = kProductWarps / kBringWarps;
-
     const ManyRowsKernel& k;
-    int bring_warp;
-    uint32_t tile[kTiles];  // of each row tile
+    uint32_t tile[kProductWarps];  // of each row tile's packed row, where this piece begins
+    uint32_t scales_tile[2];       // of the row tiles of which this lane brings scales
+    int next;                      // tiles until this warp's own
     int stage = 0;
     uint32_t phase = 0;
 
     __device__ Bringer(const ManyRowsKernel& kernel)
-        : k(kernel), bring_warp(kernel.warp - kProductWarps) {}
+        : k(kernel), next(kernel.warp - kProductWarps) {}
 
+    __device__ uint32_t first_tile(int row_group, int row_tile) const {
+      const int row = min(k.row_block(row_group) * kProductWarps + row_tile, k.p.row_tiles - 1);
+      return static_cast<uint32_t>(row) * k.p.row_k_tiles + k.p.piece_tile[k.piece];
+    }
     __device__ void begin_row(int row_group) {
 #pragma unroll
-      for (int i = 0; i < kTiles; ++i) {
-        const int row_tile = min(k.row_block(row_group) * kProductWarps + bring_warp * kTiles + i,
-                                 k.p.row_tiles - 1);
-        tile[i] = static_cast<uint32_t>(row_tile) * k.p.row_k_tiles + k.p.piece_tile[k.piece];
-      }
+      for (int i = 0; i < kProductWarps; ++i) tile[i] = first_tile(row_group, i);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) scales_tile[i] = first_tile(row_group, k.lane / 8 + 4 * i);
     }
     __device__ void bring_codes(uint32_t of, uint32_t to) const {
       const uint8_t* const codes = Fragment::codes_of(k.weights, of) + 16 * k.lane;
@@ -94,14 +96,11 @@ struct ManyRowsKernel {
         if (at + 16 * kLanes <= Fragment::kTileBytes || at + 16 * k.lane < Fragment::kTileBytes)
           copy_lane<16>(to + at + 16 * k.lane, codes + at);
     }
-    // Eight lanes an eighth of the block each, of each row tile.
-    __device__ void bring_scales() const {
-      if (k.lane >= 8 * kTiles) return;
+    // Eight lanes an eighth of a block each.
+    __device__ void bring_scales(uint32_t of, uint32_t to) const {
       const int bytes = k.weights.scale_block_bytes / 8;
-      const uint32_t of = k.lane < 8 ? tile[0] : tile[kTiles - 1];
       const uint8_t* const from = Fragment::scales_of(k.weights, of) + k.lane % 8 * bytes;
-      const uint32_t to = k.shared + k.slot(stage, bring_warp * kTiles + k.lane / 8) +
-                          Fragment::kTileBytes + k.lane % 8 * bytes;
+      to += Fragment::kTileBytes + k.lane % 8 * bytes;
       switch (bytes) {
         case 4:
           if constexpr (Fragment::kScaleBytes <= 8) copy_lane<4>(to, from);
@@ -127,18 +126,26 @@ struct ManyRowsKernel {
         copy_box(k.p.x, to, k.full(stage), column, row + own);
       }
     }
-    __device__ void bring(int column, int row) {
-      barrier_wait(k.empty(stage), phase ^ 1);
-      if (bring_warp == 0 && k.lane == 0) bring_activations(column, row);
-      if constexpr (Fragment::kScaleBytes > 0) bring_scales();
+    // Tile `index` of the piece, whose activations begin at (row, column).
+    __device__ void bring(int index, int column, int row) {
+      if (next-- == 0) {
+        next = kBringWarps - 1;
+        barrier_wait(k.empty(stage), phase ^ 1);
+        if (k.lane == 0) bring_activations(column, row);
+        const uint32_t to = k.shared + k.slot(stage, 0);
+        if constexpr (Fragment::kScaleBytes > 0) {
 #pragma unroll
-      for (int i = 0; i < kTiles; ++i)
-        bring_codes(tile[i]++, k.shared + k.slot(stage, bring_warp * kTiles + i));
-      barrier_arrive_after_copies(k.full(stage));
-      if (++stage == k.stages()) {
-        stage = 0;
-        phase ^= 1;
+          for (int i = 0; i < 2; ++i)
+            bring_scales(scales_tile[i] + index, to + (k.lane / 8 + 4 * i) * Fragment::kSlotBytes);
+        }
+#pragma unroll
+        for (int i = 0; i < kProductWarps; ++i)
+          bring_codes(tile[i] + index, to + i * Fragment::kSlotBytes);
+        barrier_arrive_after_copies(k.full(stage));
       }
+      if (++stage < k.stages()) return;
+      stage = 0;
+      phase ^= 1;
     }
   };
   __device__ void bring() const {
@@ -146,10 +153,11 @@ struct ManyRowsKernel {
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
       const ManyRowsParameters::Place place = p.place(walk.tile);
       bringer.begin_row(place.row_group);
+      int index = 0;
       for (int run = p.run_begin[piece]; run < p.run_begin[piece + 1]; ++run) {
         int column = p.runs[run].column;
         for (int left = p.runs[run].tiles; left > 0; --left) {
-          bringer.bring(column, place.token_block * kTokens);
+          bringer.bring(index++, column, place.token_block * kTokens);
           column += kTileInputs;
         }
       }
@@ -157,77 +165,98 @@ struct ManyRowsKernel {
     asm volatile("cp.async.wait_all;" ::: "memory");
   }
 
-  // A k tile's products are four steps: each is decoded while those of the three steps before it
-  // run, and takes the registers of the one four steps before.
+  // A tile's weights are decoded while the products of the tile before it run.
   struct Products {
     const ManyRowsKernel& k;
     float sums[kRegisters];
-    typename Fragment::Tile tile;
-    uint32_t a[kLaneRegisters] = {};
-    int left;        // tiles to be prepared
-    uint32_t empty;  // of the first stage, where this lane says so
-    int stage = 0;
+    uint32_t a[2][kLaneRegisters];  // of a tile and of the next one
+    int left;                       // tiles to be prepared
+    uint32_t empty;                 // of the first stage, where this lane says so
+    int stage = 0;                  // of the next tile to be prepared
     uint32_t phase = 0;
+    int multiplied = 0;  // the stage of the next tile to be multiplied
 
     __device__ Products(const ManyRowsKernel& kernel) : k(kernel) {
       const TileWalk walk(k.p, k.cluster_blocks());
       left = walk.more() ? (walk.end - walk.tile + walk.step - 1) / walk.step * k.piece_tiles() : 0;
       empty = address_in_block(k.empty(0), k.piece * k.p.share_x + k.lane % k.p.share_x);
-      if (Shape::kDecodesAhead) prepare();
+      prepare<0>();
     }
 
     // The warp's products keep its lanes together: all have read. (A barrier would serialize them.)
     __device__ void release(int of) const {
       if (k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * of);
     }
-    __device__ int previous_stage() const { return (stage == 0 ? k.stages() : stage) - 1; }
+    __device__ int previous() const { return (multiplied == 0 ? k.stages() : multiplied) - 1; }
 
-    __device__ void advance() {
+    // Takes the next tile, if there is one, from shared memory.
+    __device__ void take(typename Fragment::Tile& tile) {
+      if (left > 0) {
+        --left;
+        barrier_wait(k.full(stage), phase);
+      }
+      Fragment::load_slot(k.weights, k.block + k.slot(stage, k.warp), k.lane, tile);
       if (++stage < k.stages()) return;
       stage = 0;
       phase ^= 1;
     }
-    // Decodes the next tile's first step; ahead: before a sum ends, whose products still run then.
-    // (Loading before the last step's product makes the assembler serialize affine products.)
+    template <int kBuffer>
     __device__ void prepare() {
-      if (left == 0) return;
-      --left;
-      barrier_wait(k.full(stage), phase);
-      Fragment::load_slot(k.weights, k.block + k.slot(stage, k.warp), k.lane, tile);
-      wgmma_wait<3>();
-      Fragment::template decode<0>(tile, a);
+      typename Fragment::Tile tile;
+      take(tile);
+      Fragment::template decode<0>(tile, a[kBuffer]);
+      Fragment::template decode<1>(tile, a[kBuffer]);
+      Fragment::template decode<2>(tile, a[kBuffer]);
+      Fragment::template decode<3>(tile, a[kBuffer]);
     }
-    template <int kStep>
-    __device__ void multiply_step(uint64_t rows, int index) {
-      if constexpr (kStep > 0) {
-        wgmma_wait<3>();
-        // The last step of the tile before is finished.
-        if (kStep == 3 && index > 0) release(previous_stage());
-        Fragment::template decode<kStep>(tile, a);
+    template <int kBuffer, int kStep>
+    __device__ void start(uint64_t rows, int index) {
+      Wgmma<kTokens, typename Fragment::Half>::run(sums, a[kBuffer] + 4 * kStep, rows + 2 * kStep,
+                                                   kStep == 0 ? index : 1);
+    }
+    // Starts the products of tile `index` of a sum, and decodes the next one between them.
+    template <int kBuffer, bool kPrepares>
+    __device__ void multiply(int index) {
+      uint32_t(&next)[kLaneRegisters] = a[1 - kBuffer];
+      const uint64_t rows = swizzled_rows(k.shared + multiplied * Shape::kActivationBytes);
+      wgmma_fence();
+      start<kBuffer, 0>(rows, index);
+      start<kBuffer, 1>(rows, index);
+      wgmma_commit();
+      wgmma_wait<1>();
+      if (index > 0) release(previous());
+      typename Fragment::Tile tile;
+      if constexpr (kPrepares) {
+        take(tile);
+        Fragment::template decode<0>(tile, next);
       }
       wgmma_fence();
-      Wgmma<kTokens, typename Fragment::Half>::run(sums, a + 4 * kStep, rows + 2 * kStep,
-                                                   kStep == 0 ? index : 1);
+      start<kBuffer, 2>(rows, index);
+      if constexpr (kPrepares) Fragment::template decode<1>(tile, next);
+      wgmma_fence();
+      start<kBuffer, 3>(rows, index);
       wgmma_commit();
-    }
-    __device__ void multiply(int index) {
-      if (!Shape::kDecodesAhead) prepare();
-      const uint64_t rows = swizzled_rows(k.shared + stage * Shape::kActivationBytes);
-      multiply_step<0>(rows, index);
-      multiply_step<1>(rows, index);
-      multiply_step<2>(rows, index);
-      multiply_step<3>(rows, index);
-      advance();
-      if (Shape::kDecodesAhead) prepare();
+      if constexpr (kPrepares) {
+        Fragment::template decode<2>(tile, next);
+        Fragment::template decode<3>(tile, next);
+      }
+      if (++multiplied == k.stages()) multiplied = 0;
     }
 
-    // sums = the next `tiles` tiles'.
+    // sums = the next `tiles` tiles'. The first one is prepared; so is the one after them.
     __device__ void sum(int tiles) {
+      int index = 0;
 #pragma unroll 1
-      for (int index = 0; index < tiles; ++index) multiply(index);
+      for (; index + 1 < tiles; index += 2) {
+        multiply<0, true>(index);
+        multiply<1, true>(index + 1);
+      }
+      const bool odd = index < tiles;
+      if (odd) multiply<0, false>(index);
       wgmma_wait<0>();
       pin(sums);
-      release(previous_stage());
+      release(previous());
+      if (odd) prepare<0>();
       if constexpr (Fragment::kHasSumFactor) {
 #pragma unroll
         for (int i = 0; i < kRegisters; ++i) sums[i] *= k.p.sum_factor;
@@ -294,19 +323,8 @@ struct ManyRowsKernel {
 
   // Registers 4 i .. 4 i + 3 of a thread's sums to where they belong.
   __device__ void write(ManyRowsParameters::Place place, int i, float4 sums) const {
-    const int row = row_block(place.row_group) * kBlockOutputs + 16 * warp + lane / 4;
-    const int token = place.token_block * kTokens + 8 * i + 2 * (lane % 4);
-    float* const at = p.out + static_cast<int64_t>(token) * p.outputs + row;
-    const bool first = row < p.outputs;
-    const bool second = row + 8 < p.outputs;
-    if (token < p.tokens) {
-      if (first) at[0] = sums.x;
-      if (second) at[8] = sums.z;
-    }
-    if (token + 1 < p.tokens) {
-      if (first) at[p.outputs] = sums.y;
-      if (second) at[p.outputs + 8] = sums.w;
-    }
+    ManyRowsResult(p).write(row_block(place.row_group) * kBlockOutputs + 16 * warp,
+                            place.token_block * kTokens + 8 * i, lane, sums);
   }
 
   __device__ void multiply() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "ops/cuda/weight_layout.h"
+#include "strake/tensor/dtype.h"
 
 namespace strake::cuda {
 
@@ -26,7 +27,8 @@ struct ManyRowsParameters {
   };
 
   CUtensorMap x;  // [tokens, K]; boxes of 64 columns and a block's share of its tokens
-  float* out;     // [tokens, outputs]
+  void* out;      // [tokens, outputs]
+  DType type;     // of the result
   int outputs;
   int tokens;
   int row_tiles;    // of 16 outputs

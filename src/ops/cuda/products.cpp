@@ -56,7 +56,7 @@ Tensor CudaBackend::in_parts(const Tensor& x) {
 
 void CudaBackend::multiply(const Operand& x, const GpuWeight& w, int64_t index,
                            const PartialSums& sums, float* out) {
-  if (w.rows() == nullptr) return multiply_packed(x, w, index, sums, out);
+  if (w.rows() == nullptr) return multiply_packed(x, w, index, sums, {out, DType::kF32});
   const int64_t matrix_bytes = w.rows()->nbytes() / w.matrices();
   dense_rows({.weight = w.rows()->bytes().data() + index * matrix_bytes,
               .weight_dtype = w.rows()->dtype(),
@@ -72,7 +72,7 @@ void CudaBackend::multiply(const Operand& x, const GpuWeight& w, int64_t index,
 }
 
 void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t index,
-                                  const PartialSums& sums, float* out) {
+                                  const PartialSums& sums, Result out) {
   const int64_t inputs = w.shape()[-1];
   const PackedWeight packed = w.packed(index);
   if (x.rows <= kFewRows) {
@@ -82,13 +82,14 @@ void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t 
                            .x_stride = inputs,
                            .x_rows = static_cast<int>(x.rows),
                            .steps = steps_of(sums),
-                           .out = out};
+                           .out = out.data,
+                           .out_dtype = out.dtype};
     return run(call);
   }
   const ManyRowsActivations activations{x.data, x.dtype, inputs, x.rows};
   // One running sum is faster where rows are many.
   const bool chain = !w.is_divided() && x.rows > kSomeRows;
-  many_rows({packed, activations, out, many_rows_, kStream}, sums,
+  many_rows({packed, activations, out.data, many_rows_, kStream, out.dtype}, sums,
             chain ? LeafOrder::kChain : LeafOrder::kTree);
 }
 
@@ -118,6 +119,20 @@ Tensor CudaBackend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree
   return *product[0].result;
 }
 
+Tensor CudaBackend::multiply_to(const Tensor& x, const Weight& w, const SumTree& tree,
+                                DType dtype) {
+  const GpuWeight& weight = as_gpu_weight(w);
+  const int64_t rows = x.shape()[0], outputs = w.shape()[0];
+  if (weight.rows() != nullptr || parts_of(x.dtype()) != 1 || rows * outputs == 0)
+    return Backend::do_matmul_to(x, w, tree, dtype);
+  const int root[] = {0};
+  Tensor result = x.beside(dtype, {rows, outputs});
+  multiply_packed({x.bytes().data(), x.dtype(), rows}, weight, 0,
+                  weight.is_divided() ? PartialSums{tree, root} : weight.sums(),
+                  {result.mutable_bytes().data(), dtype});
+  return result;
+}
+
 // Products go together with the first that they can join.
 void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> products,
                                  const SumTree& tree) {
@@ -129,7 +144,7 @@ void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> produc
     if (first.result) continue;
     const GpuWeight& weight = as_gpu_weight(first.weight);
     if (!is_few_rows(x, weight)) {
-      first.result = Backend::do_matmul_to(x, first.weight, tree, first.dtype);
+      first.result = multiply_to(x, first.weight, tree, first.dtype);
       continue;
     }
     JoinedProduct joined[kMostJoined - 1] = {};

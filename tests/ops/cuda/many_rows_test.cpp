@@ -294,6 +294,46 @@ TEST(ManyRows, HaveTheSameBitsWhoeverComputesTheLeaves) {
   }
 }
 
+// Outputs in pairs and alone, both kernels, whole tiles of tokens and parts.
+TEST(ManyRows, RoundTheirSumsOnce) {
+  const MatrixKind kind{Format::parse("mxfp8"), DType::kU8};
+  const std::vector<int64_t> cuts{0, 96, 416};
+  const SumTree tree(cuts);
+  const int nodes[] = {tree.node(0).left, tree.node(0).right};
+  for (const int64_t outputs : {7, 132, 299}) {
+    std::mt19937 rng(seed() + static_cast<uint32_t>(outputs));
+    const HostMatrix host = random_matrix(kind, outputs, cuts.back(), rng);
+    const DeviceMatrix matrix(host, leaves_of(cuts));
+    const PackedWeight w = matrix.weight();
+    for (const int64_t stride_beyond : {0, 3}) {  // which no tensor map has
+      const Activations x =
+          random_activations(DType::kBF16, 300, cuts.back(), rng, {stride_beyond, 0});
+      for (const int64_t tokens : {33, 128, 300}) {
+        const int64_t count = 2 * tokens * outputs;
+        const auto floats = result(count, [&](float* out) {
+          many_rows({w, x.rows(tokens), out, device(), nullptr}, {tree, nodes}, LeafOrder::kTree);
+        });
+        for (const DType type : {DType::kBF16, DType::kF16}) {
+          const DeviceArray<uint16_t> out(static_cast<size_t>(count) + kGuard);
+          out.fill(kPoison);
+          many_rows({w, x.rows(tokens), out.data(), device(), nullptr, type}, {tree, nodes},
+                    LeafOrder::kTree);
+          check(cudaDeviceSynchronize(), "product");
+          const auto found = out.get();
+          int wrong = 0;
+          for (size_t i = 0; i < found.size(); ++i) {
+            const uint16_t expected = i < floats.size() ? to_half_bits(type, floats[i]) : 0xffff;
+            if (found[i] != expected && ++wrong <= 5)
+              ADD_FAILURE() << "element " << i << ": " << found[i] << ", expected " << expected;
+          }
+          EXPECT_EQ(wrong, 0) << outputs << " outputs, " << tokens << " tokens, "
+                              << to_string(type);
+        }
+      }
+    }
+  }
+}
+
 TEST(ManyRows, TakeRowsOnAnyByte) {
   std::mt19937 rng(seed() + 2);
   const MatrixKind kind{Format::parse("mxfp8"), DType::kU8};
