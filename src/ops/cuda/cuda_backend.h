@@ -100,10 +100,16 @@ class CudaBackend final : public Backend {
     void* data;
     DType dtype;
   };
+  // What runs right before and after it with the same x.
+  struct Neighbours {
+    bool before;
+    bool after;
+  };
   void multiply_packed(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
-                       Result out);
+                       Result out, Neighbours neighbours = {});
   // The root's sums, of any number of rows.
-  Tensor multiply_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
+  Tensor multiply_to(const Tensor& x, const JointProduct& product, const SumTree& tree,
+                     Neighbours neighbours);
   FewRowsWorkspace workspace(const FewRowsCall& call);
   // Runs the call with the workspace, ahead of its predecessor's end where it may.
   void run(const FewRowsCall& call);

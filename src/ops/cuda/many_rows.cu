@@ -80,6 +80,8 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   p.token_blocks = (p.tokens + tiling.tokens - 1) / tiling.tokens;
   p.band = std::max(1, 2048 / tiling.tokens);
   p.levels = shared_levels(tiling, schedule);
+  p.follows = call.follows;
+  p.leads = call.leads;
   p.sum_factor = E2M1Fragment::sum_factor(shape.format.scaling, call.w.tensor_scale);
   std::copy(schedule.piece_tile.begin(), schedule.piece_tile.end(), p.piece_tile);
   std::copy(schedule.run_begin.begin(), schedule.run_begin.end(), p.run_begin);
@@ -179,6 +181,8 @@ void many_rows(const ManyRowsCall& call, const PartialSums& sums, LeafOrder orde
   ManyRowsCall part = call;
   PackedPlace begin;
   for (const int index : sums.nodes) {
+    part.follows = call.follows && index == sums.nodes.front();
+    part.leads = call.leads && index == sums.nodes.back();
     const ManyRowsNode node{sums.tree, index, begin, order};
     const auto tiling =
         wgmma ? choose_tiling(size, sums.tree, index, order) : std::optional<ManyRowsTiling>();

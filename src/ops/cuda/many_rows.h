@@ -33,6 +33,10 @@ struct ManyRowsCall {
   ManyRowsDevice device;
   cudaStream_t stream;
   DType out_dtype = DType::kF32;  // floating; sums are rounded to it
+  // Whether it has x in common with the call right before it in the stream, and with the next one:
+  // one fills the multiprocessors that the other leaves.
+  bool follows = false;
+  bool leads = false;
 };
 
 // out = each node's sums. Their bits depend on the node, K, the order, chain_parts() and whether

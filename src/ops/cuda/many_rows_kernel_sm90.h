@@ -399,6 +399,8 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
       __shfl_sync(0xffffffff, static_cast<int>(threadIdx.x / 32), 0),
       rank % p.share_x,
       rank / p.share_x};
+  // A successor that shares x waits for none of this kernel's results: it starts where blocks end.
+  if (p.leads) let_successor_start();
   if (threadIdx.x == 0) kernel.init_barriers();
   __syncthreads();
   if (kernel.cluster_blocks() > 1) cluster_sync();
@@ -413,6 +415,8 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
     __syncwarp();
     kernel.leave([&] { kernel.combine(); });
   }
+  // Who waits for this kernel waits for the one before it, too.
+  if (p.follows && threadIdx.x == 0) wait_for_predecessor();
 }
 
 }  // namespace strake::cuda

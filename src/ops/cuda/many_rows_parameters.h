@@ -37,9 +37,11 @@ struct ManyRowsParameters {
   int pieces;       // blocks that share a sum
   int row_groups;   // of share_x blocks of outputs
   int token_blocks;
-  int band;                        // token blocks that all rows go through before the next ones
-  int levels;                      // of the stack of sums in shared memory
-  float sum_factor;                // of each leaf, where the format has one
+  int band;          // token blocks that all rows go through before the next ones
+  int levels;        // of the stack of sums in shared memory
+  float sum_factor;  // of each leaf, where the format has one
+  bool follows;      // ManyRowsCall's
+  bool leads;
   int piece_tile[kMaxPieces + 1];  // where a piece begins in a packed row
   int run_begin[kMaxPieces + 1];
   int sum_begin[kMaxPieces + 1];

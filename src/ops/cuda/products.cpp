@@ -19,10 +19,12 @@ const cudaStream_t kStream = cudaStreamPerThread;
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kSomeRows = 128;
 
-// Whether the kernel for few rows multiplies them, as they are.
+// Whether the kernels for packed weights multiply them, as they are.
+bool is_packed_product(const Tensor& x, const GpuWeight& w) {
+  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && w.shape()[0] > 0 && x.shape()[0] > 0;
+}
 bool is_few_rows(const Tensor& x, const GpuWeight& w) {
-  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && w.shape()[0] > 0 && x.shape()[0] > 0 &&
-         x.shape()[0] <= kFewRows;
+  return is_packed_product(x, w) && x.shape()[0] <= kFewRows;
 }
 
 }  // namespace
@@ -72,7 +74,7 @@ void CudaBackend::multiply(const Operand& x, const GpuWeight& w, int64_t index,
 }
 
 void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t index,
-                                  const PartialSums& sums, Result out) {
+                                  const PartialSums& sums, Result out, Neighbours neighbours) {
   const int64_t inputs = w.shape()[-1];
   const PackedWeight packed = w.packed(index);
   if (x.rows <= kFewRows) {
@@ -89,8 +91,15 @@ void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t 
   const ManyRowsActivations activations{x.data, x.dtype, inputs, x.rows};
   // One running sum is faster where rows are many.
   const bool chain = !w.is_divided() && x.rows > kSomeRows;
-  many_rows({packed, activations, out.data, many_rows_, kStream, out.dtype}, sums,
-            chain ? LeafOrder::kChain : LeafOrder::kTree);
+  many_rows({.w = packed,
+             .x = activations,
+             .out = out.data,
+             .device = many_rows_,
+             .stream = kStream,
+             .out_dtype = out.dtype,
+             .follows = neighbours.before,
+             .leads = neighbours.after},
+            sums, chain ? LeafOrder::kChain : LeafOrder::kTree);
 }
 
 Tensor CudaBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
@@ -119,17 +128,17 @@ Tensor CudaBackend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree
   return *product[0].result;
 }
 
-Tensor CudaBackend::multiply_to(const Tensor& x, const Weight& w, const SumTree& tree,
-                                DType dtype) {
-  const GpuWeight& weight = as_gpu_weight(w);
-  const int64_t rows = x.shape()[0], outputs = w.shape()[0];
-  if (weight.rows() != nullptr || parts_of(x.dtype()) != 1 || rows * outputs == 0)
-    return Backend::do_matmul_to(x, w, tree, dtype);
+Tensor CudaBackend::multiply_to(const Tensor& x, const JointProduct& product, const SumTree& tree,
+                                Neighbours neighbours) {
+  const GpuWeight& weight = as_gpu_weight(product.weight);
+  if (!is_packed_product(x, weight))
+    return Backend::do_matmul_to(x, product.weight, tree, product.dtype);
   const int root[] = {0};
-  Tensor result = x.beside(dtype, {rows, outputs});
+  const int64_t rows = x.shape()[0];
+  Tensor result = x.beside(product.dtype, {rows, weight.shape()[0]});
   multiply_packed({x.bytes().data(), x.dtype(), rows}, weight, 0,
                   weight.is_divided() ? PartialSums{tree, root} : weight.sums(),
-                  {result.mutable_bytes().data(), dtype});
+                  {result.mutable_bytes().data(), product.dtype}, neighbours);
   return result;
 }
 
@@ -144,7 +153,13 @@ void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> produc
     if (first.result) continue;
     const GpuWeight& weight = as_gpu_weight(first.weight);
     if (!is_few_rows(x, weight)) {
-      first.result = multiply_to(x, first.weight, tree, first.dtype);
+      // Each starts where the multiprocessors are done with the one before.
+      const auto in_a_row = [&](size_t index) {
+        return index < products.size() && x.shape()[0] > kFewRows &&
+               is_packed_product(x, as_gpu_weight(products[index].weight));
+      };
+      first.result = multiply_to(x, first, tree,
+                                 {.before = i > 0 && in_a_row(i - 1), .after = in_a_row(i + 1)});
       continue;
     }
     JoinedProduct joined[kMostJoined - 1] = {};
