@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const int first_tile = p.leaves.tiles[work.first_leaf];
   const int size = p.columns * kTileRows;
   const auto* const group_sums = reinterpret_cast<const float*>(shared + p.group_sums_at);
-  const int tile_sums = kFormat.groups_per_block() * p.x_rows * p.x_halves;  // or a block's
+  const int block_sums = kFormat.groups_per_block() * p.x_rows * p.x_halves;
   LaneColumns<kOctets> columns;
   if constexpr (!Work::kExperts) columns.set(work, 0, lane, shared_address(shared));
   LeafSums<Type, kOctets> leaf;
@@ -159,25 +159,21 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
           const uint8_t* codes = ring.wait();
           const uint8_t* scales = codes + p.ring.scales_at;
           const int chunk_end = min(tile + p.chunk_tiles, end);
-          const auto add = [&](int i) {
-            leaf.add_tile(p, codes + i * kFormat.tile_bytes(),
-                          scales + i / Shape::kPerBlock * kFormat.scale_block_bytes(), i, columns,
-                          (tile + i) * (kTileInputs * 2),
-                          group_sums + (tile + i) / Shape::kPerBlock * tile_sums, lane);
+          const auto add = [&]<int kTiles>() {
+            leaf.template add_tiles<kTiles>(p, codes, scales, columns, tile * (kTileInputs * 2),
+                                            group_sums + tile / Shape::kPerBlock * block_sums,
+                                            block_sums, lane);
+            tile += kTiles;
           };
           constexpr int kAtOnce = Shape::kAtOnce;
 #pragma unroll 1
-          for (; tile + kAtOnce <= chunk_end; tile += kAtOnce) {
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) add(i);
+          while (tile + kAtOnce <= chunk_end) {
+            add.template operator()<kAtOnce>();
             codes += kAtOnce * kFormat.tile_bytes();
             scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
           }
           if constexpr (kAtOnce > Shape::kPerBlock)
-            if (tile < chunk_end) {
-              add(0);
-              ++tile;
-            }
+            if (tile < chunk_end) add.template operator()<1>();
           __syncwarp();
           cursor.fill(ring);
           ring.leave();

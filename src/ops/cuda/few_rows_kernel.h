@@ -74,63 +74,88 @@ struct LeafSums {
       for (float& value : four) value = 0.0f;
   }
 
-  // `tile` counts from any that begins a group. `x` is the byte of the tile in a row of
-  // activations, `group_sums` those of the tile's groups.
-  __device__ __forceinline__ void add_tile(const FewRowsParameters& p, const uint8_t* codes,
-                                           const uint8_t* scales, int tile,
-                                           const LaneColumns<kOctets>& columns, int x,
-                                           const float* group_sums, int lane) {
-    LaneCodes<Type::kFormat.coding> words;
-    words.load(codes, lane);
-    uint32_t b[kOctets][2][4];
+  // Some tiles, of which the first begins a block of scales. `x` is the first one's byte in a row
+  // of activations, `group_sums` those of its groups; `block_sums` are from a block's to the next.
+  template <int kTiles>
+  __device__ __forceinline__ void add_tiles(const FewRowsParameters& p, const uint8_t* codes,
+                                            const uint8_t* scales,
+                                            const LaneColumns<kOctets>& columns, int x,
+                                            const float* group_sums, int block_sums, int lane) {
+    constexpr PackedFormat kFormat = Type::kFormat;
+    constexpr int kPerBlock = kFormat.tiles_per_block();
+    LaneCodes<kFormat.coding> words[kTiles];
+    uint32_t b[kTiles][kOctets][2][4];
 #pragma unroll
-    for (int octet = 0; octet < kOctets; ++octet) {
-      load_matrices(b[octet][0], columns.row[octet] + x);
-      load_matrices(b[octet][1], columns.row[octet] + x + 64);
+    for (int i = 0; i < kTiles; ++i) {
+      words[i].load(codes + i * kFormat.tile_bytes(), lane);
+#pragma unroll
+      for (int octet = 0; octet < kOctets; ++octet)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          load_matrices(b[i][octet][half],
+                        columns.row[octet] + x + (2 * i + half) * (kTileInputs / 2 * 2));
     }
-    if constexpr (Type::kAffine) {
-      add_affine(p, words, scales, tile, columns, group_sums, b, lane);
+    if constexpr (kFormat.scaling == Scaling::kE8M0) {
+      PowerScales<kExponent> powers[kTiles];
+      uint32_t all = 0;
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        powers[i].bytes = *reinterpret_cast<const uint32_t*>(
+            scales + i * kFormat.scale_block_bytes() + lane / 4 * 4);
+        all |= powers[i].bytes;
+      }
+      // One branch for all, so that the instructions of one tile fill the gaps of another's.
+      if (__any_sync(~0u, PowerScales<kExponent>{all}.wide())) {
+#pragma unroll
+        for (int i = 0; i < kTiles; ++i)
+          multiply(words[i], b[i], [&](int reg, uint32_t pair) {
+            return multiply_pairs_by(multiply_pairs(pair, PowerScales<kExponent>::kFirst),
+                                     powers[i].rows_second(reg / 8), reg % 2);
+          });
+      } else {
+#pragma unroll
+        for (int i = 0; i < kTiles; ++i)
+          multiply(words[i], b[i], [&](int reg, uint32_t pair) {
+            return multiply_pairs_by(pair, powers[i].rows_factor(reg / 8), reg % 2);
+          });
+      }
     } else {
-      uint32_t a[4][4];
 #pragma unroll
-      for (int i = 0; i < kLaneRegisters; ++i) a[i / 4][i % 4] = words.pair(i);
-      scale(a, scales, lane);
-#pragma unroll
-      for (int step = 0; step < 4; ++step)
-#pragma unroll
-        for (int octet = 0; octet < kOctets; ++octet)
-          mma<typename Type::T>(sum[octet], a[step], b[octet][step / 2][step % 2 * 2],
-                                b[octet][step / 2][step % 2 * 2 + 1]);
+      for (int i = 0; i < kTiles; ++i) {
+        const uint8_t* const of_tile = scales + i / kPerBlock * kFormat.scale_block_bytes();
+        if constexpr (Type::kAffine) {
+          add_affine(p, words[i], of_tile, i, columns, group_sums + i / kPerBlock * block_sums,
+                     b[i], lane);
+        } else if constexpr (kFormat.scaling == Scaling::kE4M3) {
+          uint32_t factors[4];
+          nvfp4_factors(*reinterpret_cast<const uint2*>(of_tile + lane / 4 * 8), factors);
+          multiply(words[i], b[i], [&](int reg, uint32_t pair) {
+            return multiply_pairs_by(pair, factors[reg / 4], reg % 2);
+          });
+        } else {
+          multiply(words[i], b[i], [](int, uint32_t pair) { return pair; });
+        }
+      }
     }
   }
 
  private:
-  // Codes become values.
-  __device__ __forceinline__ static void scale(uint32_t (&a)[4][4], const uint8_t* scales,
-                                               int lane) {
-    constexpr PackedFormat kFormat = Type::kFormat;
-    if constexpr (kFormat.scaling == Scaling::kE8M0) {
-      constexpr int kExponent = kFormat.coding == Coding::kE2M1 ? kE2M1Exponent : kE4M3Exponent;
-      const PowerScales<kExponent> powers = {
-          *reinterpret_cast<const uint32_t*>(scales + lane / 4 * 4)};
-      if (__any_sync(~0u, powers.wide())) {
+  static constexpr int kExponent =
+      Type::kFormat.coding == Coding::kE2M1 ? kE2M1Exponent : kE4M3Exponent;
+
+  // A tile's sums, whose values are value(register, decoded codes).
+  template <class Value>
+  __device__ __forceinline__ void multiply(const LaneCodes<Type::kFormat.coding>& words,
+                                           const uint32_t (&b)[kOctets][2][4], const Value& value) {
 #pragma unroll
-        for (int i = 0; i < kLaneRegisters; ++i)
-          a[i / 4][i % 4] =
-              multiply_pairs(multiply_pairs(a[i / 4][i % 4], PowerScales<kExponent>::kFirst),
-                             powers.second(i / 8 * 2 + i % 2));
-      } else {
+    for (int step = 0; step < 4; ++step) {
+      uint32_t a[4];
 #pragma unroll
-        for (int i = 0; i < kLaneRegisters; ++i)
-          a[i / 4][i % 4] = multiply_pairs(a[i / 4][i % 4], powers.factor(i / 8 * 2 + i % 2));
-      }
-    } else if constexpr (kFormat.scaling == Scaling::kE4M3) {
-      uint32_t factors[4];
-      nvfp4_factors(*reinterpret_cast<const uint2*>(scales + lane / 4 * 8), factors);
+      for (int i = 0; i < 4; ++i) a[i] = value(4 * step + i, words.pair(4 * step + i));
 #pragma unroll
-      for (int i = 0; i < kLaneRegisters; ++i)
-        a[i / 4][i % 4] = multiply_pairs(
-            a[i / 4][i % 4], i % 2 == 0 ? low_twice(factors[i / 4]) : high_twice(factors[i / 4]));
+      for (int octet = 0; octet < kOctets; ++octet)
+        mma<typename Type::T>(sum[octet], a, b[octet][step / 2][step % 2 * 2],
+                              b[octet][step / 2][step % 2 * 2 + 1]);
     }
   }
 

@@ -154,6 +154,16 @@ struct PowerScales {
   __device__ __forceinline__ uint32_t factor(int index) const {
     return both(index) * 128 + power_pair(-kExponent - 127);
   }
+  // Those of a group for both rows of a lane, g in the lower half.
+  __device__ __forceinline__ uint32_t rows(int group) const {
+    return __byte_perm(bytes, 0, group == 0 ? 0x4140 : 0x4342);
+  }
+  __device__ __forceinline__ uint32_t rows_factor(int group) const {
+    return rows(group) * 128 + power_pair(-kExponent - 127);
+  }
+  __device__ __forceinline__ uint32_t rows_second(int group) const {
+    return __vmaxu2(rows(group) * 128, pair_of(0x40));
+  }
   // The two steps: first 2^-kExponent, then this: byte 0 is a subnormal number, 255 is infinity.
   static constexpr uint32_t kFirst = power_pair(-kExponent);
   __device__ __forceinline__ uint32_t second(int index) const {
@@ -181,6 +191,20 @@ __device__ __forceinline__ uint32_t low_twice(uint32_t pair) {
 }
 __device__ __forceinline__ uint32_t high_twice(uint32_t pair) {
   return __byte_perm(pair, 0, 0x3232);
+}
+
+// A pair by one half of `factors`, 0 the lower: one instruction takes the half by itself.
+__device__ __forceinline__ uint32_t multiply_pairs_by(uint32_t pair, uint32_t factors, int half) {
+  uint32_t twice;
+  if (half == 0)
+    asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {low, low};\n}"
+        : "=r"(twice)
+        : "r"(factors));
+  else
+    asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {high, high};\n}"
+        : "=r"(twice)
+        : "r"(factors));
+  return multiply_pairs(pair, twice);
 }
 
 }  // namespace strake::cuda
