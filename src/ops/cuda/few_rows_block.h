@@ -139,11 +139,12 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
 #pragma unroll 1
   for (int first = work.first_item; first < work.end_item; first += p.items_at_once, turn ^= 1) {
     const int count = work.items_at(first);
+    const int first_unit = work.units_before(first), end_unit = work.units_before(first + count);
     float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
 #pragma unroll 1
-    for (walk.begin(first); walk.more(); walk.next()) {
+    for (; walk.at() < end_unit; walk.next()) {
       const LeafUnit unit = walk.unit();
-      float* const to = sums + walk.index() * size;
+      float* const to = sums + (walk.at() - first_unit) * size;
       if (work.mixes()) {
         for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
         __syncwarp();

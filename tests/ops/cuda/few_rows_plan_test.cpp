@@ -43,6 +43,25 @@ TEST(FewRowsPlan, BlocksMakeAllItems) {
         }
 }
 
+TEST(FewRowsPlan, BlocksTakeAllAtOnceWhereSumsAreFew) {
+  for (const int outputs : {4096, 14336, 28672}) {
+    FewRowsParameters p = product(outputs, 4096, 8, 1);
+    ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+    EXPECT_EQ(p.turns, 1);
+  }
+  // A warp has one unit at a time where sums are many.
+  FewRowsParameters p = product(14336, 4096, 8, 8);
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.units, 16);
+  EXPECT_EQ(p.turns, 4);
+}
+
+TEST(FewRowsPlan, WarpsHaveEquallyManyUnits) {
+  FewRowsParameters p = product(2112 * 5, 4096, 3, 8);  // five items a block, of three units
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.items_at_once, 5);
+}
+
 TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
   FewRowsParameters p = product(4096, 4096, 8, 1);
   ASSERT_GT(plan_few_rows(p, kMxfp8, kSize).blocks, 0);
