@@ -90,7 +90,8 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
 #pragma unroll
       for (int other = 1; other < kChunks; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
       if (there && chunk % kChunks == 0)
-        reinterpret_cast<float*>(shared + p.group_sums_at)[chunk / kChunks * rows + row] = sum;
+        reinterpret_cast<float*>(
+            shared + p.group_sums_at)[chunk / kChunks * p.group_sums + sum_column(p, row)] = sum;
     }
     __syncthreads();
   }
@@ -130,7 +131,6 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const int first_tile = p.leaves.tiles[work.first_leaf];
   const int size = p.columns * kTileRows;
   const auto* const group_sums = reinterpret_cast<const float*>(shared + p.group_sums_at);
-  const int block_sums = kFormat.groups_per_block() * p.x_rows * p.x_halves;
   LaneColumns<kOctets> columns;
   if constexpr (!Work::kExperts) columns.set(work, 0, lane, shared_address(shared));
   LeafSums<Type, kOctets> leaf;
@@ -160,21 +160,29 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
           const uint8_t* codes = ring.wait();
           const uint8_t* scales = codes + p.ring.scales_at;
           const int chunk_end = min(tile + p.chunk_tiles, end);
-          const auto add = [&]<int kTiles>() {
-            leaf.template add_tiles<kTiles>(p, codes, scales, columns, tile * (kTileInputs * 2),
-                                            group_sums + tile / Shape::kPerBlock * block_sums,
-                                            block_sums, lane);
-            tile += kTiles;
-          };
-          constexpr int kAtOnce = Shape::kAtOnce;
+          const auto add_chunk = [&]<ScaleType kScale>() {
+            const auto add = [&]<int kTiles>() {
+              leaf.template add_tiles<Work, kScale, kTiles>(
+                  p, codes, scales, columns, tile * (kTileInputs * 2),
+                  group_sums + tile / Shape::kPerBlock * kFormat.groups_per_block() * p.group_sums,
+                  lane);
+              tile += kTiles;
+            };
+            constexpr int kAtOnce = Shape::kAtOnce;
 #pragma unroll 1
-          while (tile + kAtOnce <= chunk_end) {
-            add.template operator()<kAtOnce>();
-            codes += kAtOnce * kFormat.tile_bytes();
-            scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
-          }
-          if constexpr (kAtOnce > Shape::kPerBlock)
-            if (tile < chunk_end) add.template operator()<1>();
+            while (tile + kAtOnce <= chunk_end) {
+              add.template operator()<kAtOnce>();
+              codes += kAtOnce * kFormat.tile_bytes();
+              scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
+            }
+            if constexpr (kAtOnce > Shape::kPerBlock)
+              if (tile < chunk_end) add.template operator()<1>();
+          };
+          // A branch of the chunk, not of each group.
+          if (kFormat.scaling == Scaling::kAffine16 && p.f16_scales != 0)
+            add_chunk.template operator()<ScaleType::kF16>();
+          else
+            add_chunk.template operator()<Shape::kScale>();
           __syncwarp();
           cursor.fill(ring);
           ring.leave();

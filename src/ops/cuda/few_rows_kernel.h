@@ -26,11 +26,16 @@ struct PackedType {
   using T = Element;
 };
 
+// Among a group's sums, where a row of activations has its own: rows of higher halves first.
+__device__ __forceinline__ int sum_column(const FewRowsParameters& p, int row) {
+  return row < p.x_rows ? row : row - p.x_rows + p.group_sums / 2;
+}
+
 // Where a lane finds the activations of a visit's columns.
 template <int kOctets>
 struct LaneColumns {
   uint32_t row[kOctets];  // shared address of what the lane names to ldmatrix
-  int sums[kOctets][2];   // of columns 2t and 2t + 1 among a group's sums
+  int sums[kOctets][2];   // of columns 2t and 2t + 1 among a group's sums: without experts a pair
 
   template <class Work>
   __device__ void set(const Work& work, int visit, int lane, uint32_t shared) {
@@ -47,8 +52,11 @@ struct LaneColumns {
         return row + (halves ? octet * p.x_rows : 0);
       };
       row[octet] = shared + p.x_at + of_column(lane % 8) * p.x_row_bytes + lane / 8 * 16;
-      sums[octet][0] = of_column(2 * (lane % 4));
-      sums[octet][1] = of_column(2 * (lane % 4) + 1);
+      sums[octet][0] = sum_column(p, of_column(2 * (lane % 4)));
+      if constexpr (Work::kExperts)
+        sums[octet][1] = sum_column(p, of_column(2 * (lane % 4) + 1));
+      else
+        sums[octet][0] &= ~1;
     }
   }
 };
@@ -75,12 +83,12 @@ struct LeafSums {
   }
 
   // Some tiles, of which the first begins a block of scales. `x` is the first one's byte in a row
-  // of activations, `group_sums` those of its groups; `block_sums` are from a block's to the next.
-  template <int kTiles>
+  // of activations, `group_sums` those of its groups.
+  template <class Work, ScaleType kScale, int kTiles>
   __device__ __forceinline__ void add_tiles(const FewRowsParameters& p, const uint8_t* codes,
                                             const uint8_t* scales,
                                             const LaneColumns<kOctets>& columns, int x,
-                                            const float* group_sums, int block_sums, int lane) {
+                                            const float* group_sums, int lane) {
     constexpr PackedFormat kFormat = Type::kFormat;
     constexpr int kPerBlock = kFormat.tiles_per_block();
     LaneCodes<kFormat.coding> words[kTiles];
@@ -124,8 +132,10 @@ struct LeafSums {
       for (int i = 0; i < kTiles; ++i) {
         const uint8_t* const of_tile = scales + i / kPerBlock * kFormat.scale_block_bytes();
         if constexpr (Type::kAffine) {
-          add_affine(p, words[i], of_tile, i, columns, group_sums + i / kPerBlock * block_sums,
-                     b[i], lane);
+          add_affine<Work, kScale>(
+              words[i], of_tile, i, columns,
+              group_sums + i / kPerBlock * kFormat.groups_per_block() * p.group_sums, p.group_sums,
+              b[i], lane);
         } else if constexpr (kFormat.scaling == Scaling::kE4M3) {
           uint32_t factors[4];
           nvfp4_factors(*reinterpret_cast<const uint2*>(of_tile + lane / 4 * 8), factors);
@@ -163,14 +173,14 @@ struct LeafSums {
     float scale[2];  // of rows g and g + 8
     float bias[2];
   };
-  __device__ __forceinline__ static GroupScales group_scales(const FewRowsParameters& p,
-                                                             const uint8_t* at) {
-    if constexpr (Type::kFormat.scaling == Scaling::kAffine32) {
+  template <ScaleType kScale>
+  __device__ __forceinline__ static GroupScales group_scales(const uint8_t* at) {
+    if constexpr (kScale == ScaleType::kF32) {
       const auto four = *reinterpret_cast<const float4*>(at);
       return {{four.x, four.y}, {four.z, four.w}};
     } else {
       const auto pairs = *reinterpret_cast<const uint2*>(at);
-      if (p.f16_scales != 0) {
+      if constexpr (kScale == ScaleType::kF16) {
         const float2 scale = __half22float2(reinterpret_cast<const __half2&>(pairs.x));
         const float2 bias = __half22float2(reinterpret_cast<const __half2&>(pairs.y));
         return {{scale.x, scale.y}, {bias.x, bias.y}};
@@ -180,17 +190,20 @@ struct LeafSums {
     }
   }
 
-  __device__ __forceinline__ void add_affine(const FewRowsParameters& p,
-                                             const LaneCodes<Type::kFormat.coding>& words,
+  template <class Work, ScaleType kScale>
+  __device__ __forceinline__ void add_affine(const LaneCodes<Type::kFormat.coding>& words,
                                              const uint8_t* scales, int tile,
                                              const LaneColumns<kOctets>& columns,
-                                             const float* group_sums,
+                                             const float* group_sums, int from_group_to_group,
                                              const uint32_t (&b)[kOctets][2][4], int lane) {
     constexpr PackedFormat kFormat = Type::kFormat;
+    using Codes = LaneCodes<kFormat.coding>;
     constexpr int kGroups = kFormat.groups_per_block();
     constexpr int kSteps = 4 / kGroups;
     constexpr bool kSpans = kFormat.group > kTileInputs;  // two tiles
-    constexpr int kGroupBytes = kFormat.scaling == Scaling::kAffine32 ? 16 : 8;
+    constexpr int kGroupBytes = kScale == ScaleType::kF32 ? 16 : 8;
+    // Scales of 16 bits times what the codes are more leave biases exact, or nearly.
+    constexpr bool kShifted = Codes::kShifted && kScale != ScaleType::kF32;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
       if (!kSpans || tile % 2 == 0) {
@@ -201,23 +214,37 @@ struct LeafSums {
       }
 #pragma unroll
       for (int step = group * kSteps; step < (group + 1) * kSteps; ++step) {
-        const uint32_t a[4] = {words.pair(4 * step), words.pair(4 * step + 1),
-                               words.pair(4 * step + 2), words.pair(4 * step + 3)};
+        uint32_t a[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (kShifted)
+            a[i] = words.shifted_pair(4 * step + i);
+          else
+            a[i] = words.pair(4 * step + i);
+        }
 #pragma unroll
         for (int octet = 0; octet < kOctets; ++octet)
           mma<typename Type::T>(part[octet], a, b[octet][step / 2][step % 2 * 2],
                                 b[octet][step / 2][step % 2 * 2 + 1]);
       }
       if (kSpans && tile % 2 == 0) continue;
-      const GroupScales by = group_scales(p, scales + (lane / 4 * kGroups + group) * kGroupBytes);
-      const float* const of_group = group_sums + group * p.x_rows * p.x_halves;
+      GroupScales by = group_scales<kScale>(scales + (lane / 4 * kGroups + group) * kGroupBytes);
+      if constexpr (kShifted)
 #pragma unroll
-      for (int octet = 0; octet < kOctets; ++octet)
+        for (int row = 0; row < 2; ++row)
+          by.bias[row] = fmaf(-static_cast<float>(Codes::kShift), by.scale[row], by.bias[row]);
+      const float* const of_group = group_sums + group * from_group_to_group;
+#pragma unroll
+      for (int octet = 0; octet < kOctets; ++octet) {
+        const float* const at = of_group + columns.sums[octet][0];
+        const float2 x = Work::kExperts ? make_float2(*at, of_group[columns.sums[octet][1]])
+                                        : *reinterpret_cast<const float2*>(at);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           sum[octet][i] = fmaf(by.scale[i / 2], part[octet][i], sum[octet][i]);
-          sum[octet][i] = fmaf(by.bias[i / 2], of_group[columns.sums[octet][i % 2]], sum[octet][i]);
+          sum[octet][i] = fmaf(by.bias[i / 2], i % 2 == 0 ? x.x : x.y, sum[octet][i]);
         }
+      }
     }
   }
 };

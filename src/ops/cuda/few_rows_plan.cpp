@@ -50,6 +50,7 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   if (experts.rows > 0) p.columns = std::min(columns_at_once, experts.rows);
   if (mixes) p.columns = experts.tokens;
   const int rows = p.x_rows * p.x_halves;
+  p.group_sums = p.x_halves * (p.x_rows + p.x_rows % 2);
   const bool affine = format.scaling == Scaling::kAffine16 || format.scaling == Scaling::kAffine32;
   int64_t items = p.row_tiles;
   if (experts.rows > 0) items *= mixes ? experts.groups : experts.rows;
@@ -74,7 +75,7 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
     const int64_t x = int64_t{rows} * p.x_row_bytes;
     const int64_t group_sums =
-        affine ? int64_t{most_tiles} * kTileInputs / format.group * rows * 4 : 0;
+        affine ? int64_t{most_tiles} * kTileInputs / format.group * p.group_sums * 4 : 0;
     const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
     p.rings_at = aligned(size.warps * kMostStages * 8);
     const int64_t others = p.rings_at + x + group_sums + visits + 1024;

@@ -14,6 +14,9 @@ struct FewRowsShape {
   static constexpr int kPerBlock = kFormat.tiles_per_block();
   // Two tiles at a time wait for each other's instructions, not each for its own.
   static constexpr int kAtOnce = kFormat.coding == Coding::kDense ? 1 : 2;
+  // Of affine scales: those of 16 bits may be float16 instead.
+  static constexpr ScaleType kScale =
+      kFormat.scaling == Scaling::kAffine32 ? ScaleType::kF32 : ScaleType::kBf16;
   using Ring = WeightRing<kMostStages, kFormat.scaling == Scaling::kNone ? RingScales::kNone
                                                                          : RingScales::kThere>;
 };

@@ -19,6 +19,13 @@ __device__ __forceinline__ uint32_t masked_or(uint32_t word, uint32_t mask, uint
   return result;
 }
 
+// The same with (word & mask) ^ flipped.
+__device__ __forceinline__ uint32_t masked_xor(uint32_t word, uint32_t mask, uint32_t flipped) {
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(result) : "r"(word), "r"(mask), "r"(flipped));
+  return result;
+}
+
 // Pairs of bfloat16. Exact here: subnormal numbers are kept. (sm_80 has no other than this.)
 __device__ __forceinline__ uint32_t fma_pairs(uint32_t a, uint32_t b, uint32_t c) {
   uint32_t result;
@@ -73,7 +80,7 @@ struct LaneCodes {
 
   // Register `reg` (a constant after unrolling) of the tile's 16.
   __device__ __forceinline__ uint32_t pair(int reg) const {
-    // Integers: the bits below 2^7 of 128, in mantissas of 7 bits.
+    // The bits below 2^7 of 128, in mantissas of 7 bits.
     constexpr uint32_t k128 = 0x43004300u;
     if constexpr (kCoding == Coding::kUInt2 || kCoding == Coding::kUInt3) {
       const int at = reg % 8 % 3 * 2;
@@ -84,12 +91,7 @@ struct LaneCodes {
       return fma_pairs(bits, power_pair(-at), power_pair(7 - at) | 0x80008000u);
     } else if constexpr (kCoding == Coding::kUInt4 || kCoding == Coding::kUInt5 ||
                          kCoding == Coding::kUInt6) {
-      uint32_t bits = masked_or(words[reg / 4] >> reg % 4 * 4, pair_of(15), k128);
-      if constexpr (kCoding == Coding::kUInt5)
-        bits = masked_or(moved(words[4], one_bit_place(reg), 4), pair_of(16), bits);
-      if constexpr (kCoding == Coding::kUInt6)
-        bits = masked_or(moved(words[4 + reg / 8], 2 * (reg % 8), 4), pair_of(48), bits);
-      return add_pairs(bits, k128 | 0x80008000u);
+      return add_pairs(shifted_pair(reg), power_pair(kBits) | 0x80008000u);
     } else if constexpr (kCoding == Coding::kUInt8) {
       const uint32_t word = words[reg / 2] >> reg % 2 * 8;
       const uint32_t low = masked_or(word, pair_of(127), k128);   // 128 and the lower bits
@@ -108,6 +110,30 @@ struct LaneCodes {
       return pairs[reg % 2];
     } else {
       return words[reg];
+    }
+  }
+
+  // Integers that take an instruction less as others: pair() and kShift.
+  static constexpr bool kShifted = kCoding == Coding::kUInt4 || kCoding == Coding::kUInt5 ||
+                                   kCoding == Coding::kUInt6 || kCoding == Coding::kUInt8;
+  static constexpr int kShift = kCoding == Coding::kUInt8 ? -128 : 1 << kBits;
+  __device__ __forceinline__ uint32_t shifted_pair(int reg) const {
+    if constexpr (kCoding == Coding::kUInt8) {
+      const uint32_t word = words[reg / 2] >> reg % 2 * 8;
+      // 128 and the lower bits; -256 or -128.
+      return add_pairs(masked_xor(word, pair_of(128), power_pair(8) | 0x80008000u),
+                       masked_or(word, pair_of(127), power_pair(7)));
+    } else {
+      constexpr int kPlace = mantissa_place(kCoding);
+      uint32_t bits = masked_or(rotate_right(words[reg / 4], reg % 4 * 4), pair_of(15u << kPlace),
+                                power_pair(kBits));
+      if constexpr (kCoding == Coding::kUInt5)
+        bits = masked_or(moved(words[4], one_bit_place(reg), kPlace + 4),
+                         pair_of(1u << (kPlace + 4)), bits);
+      if constexpr (kCoding == Coding::kUInt6)
+        bits = masked_or(moved(words[4 + reg / 8], 2 * (reg % 8), kPlace + 4),
+                         pair_of(3u << (kPlace + 4)), bits);
+      return bits;
     }
   }
 

@@ -41,6 +41,8 @@ enum class Coding : uint8_t {
 // What a group has: nothing, a power of two, an e4m3 number, or a scale and a bias of 16 or 32
 // bits each.
 enum class Scaling : uint8_t { kNone, kE8M0, kE4M3, kAffine16, kAffine32 };
+// What affine scales and biases are.
+enum class ScaleType : int32_t { kBf16, kF16, kF32 };
 
 constexpr int code_bits(Coding coding) {
   switch (coding) {
@@ -156,6 +158,10 @@ constexpr int e2m1_bit(int member, int half, int b) {
   return 16 * (rotated ? 1 - half : half) + kSign[member];
 }
 
+// Where an integer's lowest bit stands in bfloat16's mantissa of 7 bits if its highest is on top
+// there: with the exponent of 2^bits that is the number plus 2^bits.
+constexpr int mantissa_place(Coding coding) { return 7 - code_bits(coding); }
+
 // Where bit b of the code of (reg, half) stands in its lane's words.
 struct LaneBit {
   int word;
@@ -164,7 +170,8 @@ struct LaneBit {
 
 constexpr LaneBit lane_bit(Coding coding, int reg, int half, int b) {
   const LaneBit two = {reg / 8, 16 * half + 2 * (reg % 8)};
-  const LaneBit four = {reg / 4, 16 * half + 4 * (reg % 4)};
+  // Rotating right by 4 * (reg % 4) brings the lowest four bits to their place in a mantissa.
+  const LaneBit four = {reg / 4, (16 * half + mantissa_place(coding) + 4 * (reg % 4) + b) % 32};
   const int one = 16 * half + one_bit_place(reg);
   switch (coding) {
     case Coding::kUInt2:
@@ -172,11 +179,11 @@ constexpr LaneBit lane_bit(Coding coding, int reg, int half, int b) {
     case Coding::kUInt3:
       return b < 2 ? LaneBit{two.word, two.bit + b} : LaneBit{2, one};
     case Coding::kUInt4:
-      return {four.word, four.bit + b};
+      return four;
     case Coding::kUInt5:
-      return b < 4 ? LaneBit{four.word, four.bit + b} : LaneBit{4, one};
+      return b < 4 ? four : LaneBit{4, one};
     case Coding::kUInt6:
-      return b < 4 ? LaneBit{four.word, four.bit + b} : LaneBit{4 + two.word, two.bit + b - 4};
+      return b < 4 ? four : LaneBit{4 + two.word, two.bit + b - 4};
     case Coding::kUInt8:
       return {reg / 2, 16 * half + 8 * (reg & 1) + b};
     case Coding::kE2M1:
