@@ -87,11 +87,20 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
       float sum = 0.0f;
       for (const uint32_t pair : {eight.x, eight.y, eight.z, eight.w})
         sum = sum + __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
+      // Registers 0 and 2 have the first of 16 inputs and the ninth.
+      using Codes = LaneCodes<Type::kFormat.coding>;
+      float shift = -static_cast<float>(Codes::shift(chunk % 2 * 2)) * sum;
 #pragma unroll
-      for (int other = 1; other < kChunks; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
-      if (there && chunk % kChunks == 0)
-        reinterpret_cast<float*>(
-            shared + p.group_sums_at)[chunk / kChunks * p.group_sums + sum_column(p, row)] = sum;
+      for (int other = 1; other < kChunks; other *= 2) {
+        sum += __shfl_xor_sync(~0u, sum, other);
+        if constexpr (Type::kShiftSums) shift += __shfl_xor_sync(~0u, shift, other);
+      }
+      if (there && chunk % kChunks == 0) {
+        float* const to = reinterpret_cast<float*>(shared + p.group_sums_at) +
+                          chunk / kChunks * floats_of_group<Type>(p) + sum_column(p, row);
+        *to = sum;
+        if constexpr (Type::kShiftSums) to[p.group_sums] = shift;
+      }
     }
     __syncthreads();
   }
@@ -164,7 +173,8 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
             const auto add = [&]<int kTiles>() {
               leaf.template add_tiles<Work, kScale, kTiles>(
                   p, codes, scales, columns, tile * (kTileInputs * 2),
-                  group_sums + tile / Shape::kPerBlock * kFormat.groups_per_block() * p.group_sums,
+                  group_sums + tile / Shape::kPerBlock * kFormat.groups_per_block() *
+                                   floats_of_group<Type>(p),
                   lane);
               tile += kTiles;
             };

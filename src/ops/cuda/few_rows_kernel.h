@@ -23,12 +23,20 @@ template <Coding C, Scaling S, int Group, class Element>
 struct PackedType {
   static constexpr PackedFormat kFormat = {C, S, Group};
   static constexpr bool kAffine = S == Scaling::kAffine16 || S == Scaling::kAffine32;
+  // A group has sums of its activations, and of those times what codes are shifted by.
+  static constexpr bool kShiftSums = kAffine && has_two_places(C);
   using T = Element;
 };
 
 // Among a group's sums, where a row of activations has its own: rows of higher halves first.
 __device__ __forceinline__ int sum_column(const FewRowsParameters& p, int row) {
   return row < p.x_rows ? row : row - p.x_rows + p.group_sums / 2;
+}
+
+// How many floats a group has.
+template <class Type>
+__device__ __forceinline__ int floats_of_group(const FewRowsParameters& p) {
+  return (Type::kShiftSums ? 2 : 1) * p.group_sums;
 }
 
 // Where a lane finds the activations of a visit's columns.
@@ -133,8 +141,8 @@ struct LeafSums {
         const uint8_t* const of_tile = scales + i / kPerBlock * kFormat.scale_block_bytes();
         if constexpr (Type::kAffine) {
           add_affine<Work, kScale>(
-              words[i], of_tile, i, columns,
-              group_sums + i / kPerBlock * kFormat.groups_per_block() * p.group_sums, p.group_sums,
+              p, words[i], of_tile, i, columns,
+              group_sums + i / kPerBlock * kFormat.groups_per_block() * floats_of_group<Type>(p),
               b[i], lane);
         } else if constexpr (kFormat.scaling == Scaling::kE4M3) {
           uint32_t factors[4];
@@ -191,10 +199,11 @@ struct LeafSums {
   }
 
   template <class Work, ScaleType kScale>
-  __device__ __forceinline__ void add_affine(const LaneCodes<Type::kFormat.coding>& words,
+  __device__ __forceinline__ void add_affine(const FewRowsParameters& p,
+                                             const LaneCodes<Type::kFormat.coding>& words,
                                              const uint8_t* scales, int tile,
                                              const LaneColumns<kOctets>& columns,
-                                             const float* group_sums, int from_group_to_group,
+                                             const float* group_sums,
                                              const uint32_t (&b)[kOctets][2][4], int lane) {
     constexpr PackedFormat kFormat = Type::kFormat;
     using Codes = LaneCodes<kFormat.coding>;
@@ -202,15 +211,25 @@ struct LeafSums {
     constexpr int kSteps = 4 / kGroups;
     constexpr bool kSpans = kFormat.group > kTileInputs;  // two tiles
     constexpr int kGroupBytes = kScale == ScaleType::kF32 ? 16 : 8;
-    // Scales of 16 bits times what the codes are more leave biases exact, or nearly.
-    constexpr bool kShifted = Codes::kShifted && kScale != ScaleType::kF32;
+    // Scales of 16 bits times one shift leave biases exact, or nearly.
+    constexpr bool kShiftBias = Codes::kShifted && !Type::kShiftSums && kScale != ScaleType::kF32;
+    constexpr bool kShifted = kShiftBias || Type::kShiftSums;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
+      const float* const of_group = group_sums + group * floats_of_group<Type>(p);
+      const auto sums_of = [&](int octet, const float* sums) {
+        const float* const at = sums + columns.sums[octet][0];
+        return Work::kExperts ? make_float2(*at, sums[columns.sums[octet][1]])
+                              : *reinterpret_cast<const float2*>(at);
+      };
       if (!kSpans || tile % 2 == 0) {
 #pragma unroll
-        for (auto& four : part)
+        for (int octet = 0; octet < kOctets; ++octet) {
+          float2 from = make_float2(0.0f, 0.0f);
+          if constexpr (Type::kShiftSums) from = sums_of(octet, of_group + p.group_sums);
 #pragma unroll
-          for (float& value : four) value = 0.0f;
+          for (int i = 0; i < 4; ++i) part[octet][i] = i % 2 == 0 ? from.x : from.y;
+        }
       }
 #pragma unroll
       for (int step = group * kSteps; step < (group + 1) * kSteps; ++step) {
@@ -229,16 +248,13 @@ struct LeafSums {
       }
       if (kSpans && tile % 2 == 0) continue;
       GroupScales by = group_scales<kScale>(scales + (lane / 4 * kGroups + group) * kGroupBytes);
-      if constexpr (kShifted)
+      if constexpr (kShiftBias)
 #pragma unroll
         for (int row = 0; row < 2; ++row)
-          by.bias[row] = fmaf(-static_cast<float>(Codes::kShift), by.scale[row], by.bias[row]);
-      const float* const of_group = group_sums + group * from_group_to_group;
+          by.bias[row] = fmaf(-static_cast<float>(Codes::shift(0)), by.scale[row], by.bias[row]);
 #pragma unroll
       for (int octet = 0; octet < kOctets; ++octet) {
-        const float* const at = of_group + columns.sums[octet][0];
-        const float2 x = Work::kExperts ? make_float2(*at, of_group[columns.sums[octet][1]])
-                                        : *reinterpret_cast<const float2*>(at);
+        const float2 x = sums_of(octet, of_group);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           sum[octet][i] = fmaf(by.scale[i / 2], part[octet][i], sum[octet][i]);

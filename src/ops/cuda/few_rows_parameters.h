@@ -139,7 +139,7 @@ struct FewRowsParameters {
   int units;    // of the largest slice: items_at_once times its leaves
   int x_at;     // [x_rows * x_halves][x_row_bytes]
   int x_row_bytes;
-  int group_sums_at;  // [groups of the slice][group_sums]
+  int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
   int group_sums;     // x_halves times x_rows, an even number
   int visits_at;      // ExpertVisits
   int last_at;        // bool

@@ -74,8 +74,9 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     p.by_columns = Divisor(p.columns);
     p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
     const int64_t x = int64_t{rows} * p.x_row_bytes;
+    const int64_t group_floats = (has_two_places(format.coding) ? 2 : 1) * p.group_sums;
     const int64_t group_sums =
-        affine ? int64_t{most_tiles} * kTileInputs / format.group * p.group_sums * 4 : 0;
+        affine ? int64_t{most_tiles} * kTileInputs / format.group * group_floats * 4 : 0;
     const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
     p.rings_at = aligned(size.warps * kMostStages * 8);
     const int64_t others = p.rings_at + x + group_sums + visits + 1024;

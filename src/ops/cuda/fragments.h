@@ -80,23 +80,14 @@ struct LaneCodes {
 
   // Register `reg` (a constant after unrolling) of the tile's 16.
   __device__ __forceinline__ uint32_t pair(int reg) const {
-    // The bits below 2^7 of 128, in mantissas of 7 bits.
-    constexpr uint32_t k128 = 0x43004300u;
-    if constexpr (kCoding == Coding::kUInt2 || kCoding == Coding::kUInt3) {
-      const int at = reg % 8 % 3 * 2;
-      const int shift = reg % 8 / 3 * 6;
-      uint32_t bits = masked_or(words[reg / 8] >> shift, pair_of(3u << at), k128);
-      if constexpr (kCoding == Coding::kUInt3)
-        bits = masked_or(moved(words[2], one_bit_place(reg), at + 2), pair_of(4u << at), bits);
-      return fma_pairs(bits, power_pair(-at), power_pair(7 - at) | 0x80008000u);
-    } else if constexpr (kCoding == Coding::kUInt4 || kCoding == Coding::kUInt5 ||
-                         kCoding == Coding::kUInt6) {
-      return add_pairs(shifted_pair(reg), power_pair(kBits) | 0x80008000u);
-    } else if constexpr (kCoding == Coding::kUInt8) {
+    if constexpr (kCoding == Coding::kUInt8) {
       const uint32_t word = words[reg / 2] >> reg % 2 * 8;
-      const uint32_t low = masked_or(word, pair_of(127), k128);   // 128 and the lower bits
-      const uint32_t high = masked_or(word, pair_of(128), k128);  // 128 or 256
+      const uint32_t low = masked_or(word, pair_of(127), power_pair(7));   // 128 and the lower bits
+      const uint32_t high = masked_or(word, pair_of(128), power_pair(7));  // 128 or 256
       return add_pairs(add_pairs(high, power_pair(8) | 0x80008000u), low);
+    } else if constexpr (kShifted) {
+      return add_pairs(shifted_pair(reg),
+                       power_pair(7 - mantissa_place(kCoding, reg)) | 0x80008000u);
     } else if constexpr (kCoding == Coding::kE2M1) {
       constexpr uint32_t kMask = 0x81c081c0u;
       const uint32_t word = words[reg / 4];
@@ -113,10 +104,12 @@ struct LaneCodes {
     }
   }
 
-  // Integers that take an instruction less as others: pair() and kShift.
-  static constexpr bool kShifted = kCoding == Coding::kUInt4 || kCoding == Coding::kUInt5 ||
-                                   kCoding == Coding::kUInt6 || kCoding == Coding::kUInt8;
-  static constexpr int kShift = kCoding == Coding::kUInt8 ? -128 : 1 << kBits;
+  // Integers cost an instruction less where each may be more by shift(reg).
+  static constexpr bool kShifted =
+      kCoding != Coding::kE2M1 && kCoding != Coding::kE4M3 && kCoding != Coding::kDense;
+  static constexpr int shift(int reg) {
+    return kCoding == Coding::kUInt8 ? -128 : 1 << (7 - mantissa_place(kCoding, reg));
+  }
   __device__ __forceinline__ uint32_t shifted_pair(int reg) const {
     if constexpr (kCoding == Coding::kUInt8) {
       const uint32_t word = words[reg / 2] >> reg % 2 * 8;
@@ -124,15 +117,15 @@ struct LaneCodes {
       return add_pairs(masked_xor(word, pair_of(128), power_pair(8) | 0x80008000u),
                        masked_or(word, pair_of(127), power_pair(7)));
     } else {
-      constexpr int kPlace = mantissa_place(kCoding);
-      uint32_t bits = masked_or(rotate_right(words[reg / 4], reg % 4 * 4), pair_of(15u << kPlace),
-                                power_pair(kBits));
-      if constexpr (kCoding == Coding::kUInt5)
-        bits = masked_or(moved(words[4], one_bit_place(reg), kPlace + 4),
-                         pair_of(1u << (kPlace + 4)), bits);
-      if constexpr (kCoding == Coding::kUInt6)
-        bits = masked_or(moved(words[4 + reg / 8], 2 * (reg % 8), kPlace + 4),
-                         pair_of(3u << (kPlace + 4)), bits);
+      constexpr int kLow = has_two_places(kCoding) ? 2 : 4;  // bits
+      const int place = mantissa_place(kCoding, reg), high = place + kLow;
+      const uint32_t low = rotate_right(words[reg * kLow / 16], rotation(kCoding, reg));
+      uint32_t bits = masked_or(low, pair_of(((1u << kLow) - 1) << place), power_pair(7 - place));
+      if constexpr (kBits == kLow + 1)
+        bits = masked_or(moved(words[kLow], one_bit_place(reg), high), pair_of(1u << high), bits);
+      if constexpr (kBits == kLow + 2)
+        bits =
+            masked_or(moved(words[kLow + reg / 8], 2 * (reg % 8), high), pair_of(3u << high), bits);
       return bits;
     }
   }
