@@ -68,6 +68,7 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
         std::min<int64_t>((items + blocks_of_slice - 1) / blocks_of_slice, 1 << 20));
     p.slices = slices;
     p.by_slices = Divisor(slices);
+    p.by_row_tiles = Divisor(p.row_tiles);
     p.least_leaves = leaves / slices;
     p.by_leaves[0] = Divisor(p.least_leaves);
     p.by_leaves[1] = Divisor(p.least_leaves + 1);

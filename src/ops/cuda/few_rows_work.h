@@ -21,8 +21,23 @@ struct FewRowsShape {
                                                                          : RingScales::kThere>;
 };
 
+// Of experts, the visit or group of an item, and its row tile there.
+struct ExpertItem {
+  int part;
+  int row_tile;
+
+  __device__ ExpertItem(const FewRowsParameters& p, int item)
+      : part(p.by_row_tiles.quotient(item)), row_tile(item - part * p.row_tiles) {
+    if (row_tile >= 0) return;
+    // Dividends beyond what a divisor is right for have a quotient more by one.
+    --part;
+    row_tile += p.row_tiles;
+  }
+};
+
 // Which of the matrices a row tile belongs to.
 __device__ __forceinline__ int matrix_of(const FewRowsParameters& p, int row_tile) {
+  if (row_tile < p.matrices[1].first_tile) return 0;  // mostly
   int matrix = 0;
 #pragma unroll
   for (int i = 1; i < kMostJoined; ++i) matrix += row_tile >= p.matrices[i].first_tile ? 1 : 0;
@@ -97,8 +112,8 @@ class UnitWalk {
     const int item = work_.by_leaves.quotient(at_);
     LeafUnit unit = {work_.first_item + item, work_.first_leaf + at_ - item * work_.leaves};
     if constexpr (Work::kExperts) {
-      const int part = unit.row_tile / work_.p.row_tiles;
-      unit.row_tile -= part * work_.p.row_tiles;
+      const auto [part, row_tile] = ExpertItem(work_.p, unit.row_tile);
+      unit.row_tile = row_tile;
       unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
       unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
     } else {

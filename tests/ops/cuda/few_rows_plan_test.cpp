@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+
 namespace strake::cuda {
 namespace {
 
@@ -73,6 +76,18 @@ TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
   ASSERT_GT(plan_few_rows(p, kMxfp8, small).blocks, 0);
   EXPECT_EQ(p.ring.stages, 2);
   EXPECT_EQ(p.chunk_tiles, 2);
+}
+
+TEST(FewRowsPlan, DivisorsAreMoreByOneAtMost) {
+  for (const int by : {1, 2, 3, 7, 96, 896, 8016, 65535, 1 << 20})
+    for (int64_t dividend = 0; dividend < std::numeric_limits<int>::max(); dividend += 99991) {
+      const auto n = static_cast<int>(dividend);
+      const int quotient = Divisor(by).quotient(n);
+      if (dividend * by <= int64_t{1} << 31)
+        ASSERT_EQ(quotient, n / by) << n << " / " << by;
+      else
+        ASSERT_TRUE(quotient == n / by || quotient == n / by + 1) << n << " / " << by;
+    }
 }
 
 }  // namespace
