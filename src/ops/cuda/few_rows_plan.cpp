@@ -31,7 +31,8 @@ int choose_items(int leaves, int warps, int share, int64_t most_units) {
 // As many stages of the ring as fit beside what else takes shared memory, if two do.
 bool set_ring(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size,
               const FewRowsRing& ring, int64_t others) {
-  const int blocks = std::max(1, ring.chunk_bytes / format.tile_bytes() / format.tiles_per_block());
+  int blocks = std::max(1, ring.chunk_bytes / format.tile_bytes() / format.tiles_per_block());
+  if (blocks > 1) blocks -= blocks % 2;  // two tiles are multiplied at a time
   p.chunk_tiles = blocks * format.tiles_per_block();
   p.ring.scales_at = p.chunk_tiles * format.tile_bytes();
   p.ring.stage_bytes = aligned(p.ring.scales_at + blocks * format.scale_block_bytes());

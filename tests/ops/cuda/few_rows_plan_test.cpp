@@ -78,6 +78,17 @@ TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
   EXPECT_EQ(p.chunk_tiles, 2);
 }
 
+TEST(FewRowsPlan, ChunksHaveWholePairsOfTiles) {
+  for (const Coding coding : {Coding::kUInt3, Coding::kUInt5, Coding::kUInt6})
+    for (const int shared_kb : {100, 227}) {
+      FewRowsParameters p = product(4096, 4096, 8, 1);
+      FewRowsSize size = kSize;
+      size.shared_bytes = shared_kb * 1024;
+      ASSERT_GT(plan_few_rows(p, {coding, Scaling::kAffine16, 64}, size).blocks, 0);
+      EXPECT_EQ(p.chunk_tiles % 2, 0);
+    }
+}
+
 TEST(FewRowsPlan, DivisorsAreMoreByOneAtMost) {
   for (const int by : {1, 2, 3, 7, 96, 896, 8016, 65535, 1 << 20})
     for (int64_t dividend = 0; dividend < std::numeric_limits<int>::max(); dividend += 99991) {
