@@ -40,13 +40,16 @@ SparseIndexer::Projections SparseIndexer::project(Context& context, const Tensor
                                                   const Tensor& residual,
                                                   std::span<const SequenceRows> sequences) const {
   const int64_t rows = x.shape()[0];
-  const Tensor keys = norm_.forward(context, keys_.forward(context, x, DType::kF32));
-  Projections result{keys.reshape({rows, 1, head_dim_}), std::nullopt, std::nullopt};
-  turn(context, result.keys, sequences);
-  for (const SequenceRows& sequence : sequences)
-    context.backend.cache_store(sequence.cache[CachePart::kIndexKeys],
-                                result.keys.slice(0, sequence.begin, sequence.end),
+  // Rounded on their way to the cache.
+  const Tensor keys = norm_.forward(context, keys_.forward(context, x, DType::kF32), DType::kF32)
+                          .reshape({rows, 1, head_dim_});
+  for (const SequenceRows& sequence : sequences) {
+    const Tensor own = keys.slice(0, sequence.begin, sequence.end);
+    const HeadColumns columns[] = {{own, 0, head_dim_, &rope_}};
+    context.backend.store_heads(sequence.cache[CachePart::kIndexKeys], columns,
                                 sequence.first_position);
+  }
+  Projections result;
   if (std::ranges::none_of(sequences, [&](const auto& each) { return selects(each); }))
     return result;
   result.queries =

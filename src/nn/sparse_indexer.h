@@ -28,7 +28,6 @@ class SparseIndexer {
 
   // What a batch's rows contribute.
   struct Projections {
-    Tensor keys;                    // [rows, 1, head_dim]
     std::optional<Tensor> queries;  // [rows, heads, head_dim], where some row has to select
     std::optional<Tensor> weights;  // float32 [rows, heads], likewise
   };

@@ -45,6 +45,15 @@ struct NewHeads {
   const RopeTable* rope;  // of queries and keys; nullptr: none
 };
 
+// Columns [begin, end) of heads x floating [M, heads, D]. Where there is a table, they turn as in
+// rope(), and those of x may turn, too.
+struct HeadColumns {
+  const Tensor& x;
+  int64_t begin;
+  int64_t end;
+  const RopeTable* rope = nullptr;
+};
+
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
@@ -214,6 +223,12 @@ class Backend {
   // itself may be left as it was.
   void place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                    const Position& first_position);
+  // Columns of heads beside each other, rounded to `dtype` before they turn: [M, heads, all].
+  Tensor join_heads(std::span<const HeadColumns> parts, DType dtype,
+                    const Position& first_position);
+  // cache_store() of what join_heads() makes for the cache.
+  void store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
+                   const Position& first_position);
   // q [M, heads, D], keys [KV, slots, D], values [KV, slots, DV] -> [M, heads, DV], all of one
   // floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
   Tensor attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
@@ -252,6 +267,10 @@ class Backend {
   virtual void do_matmul_each(const Tensor& x, std::span<JointProduct> products,
                               const SumTree& tree);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                              const Position& first_position);
+  virtual Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
+                               const Position& first_position);
+  virtual void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                               const Position& first_position);
   virtual NormedSum do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
                                     DType dtype);

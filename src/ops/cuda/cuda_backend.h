@@ -74,6 +74,10 @@ class CudaBackend final : public Backend {
   void do_cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) override;
   void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                       const Position& first_position) override;
+  Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
+                       const Position& first_position) override;
+  void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
+                      const Position& first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
   Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
@@ -114,6 +118,8 @@ class CudaBackend final : public Backend {
     return Tensor::from<T>(values, {static_cast<int64_t>(values.size())}).at(memory_);
   }
   Rope rope_of(const RopeTable& table);
+  // What one launch makes of columns that are to go beside each other; nothing where it cannot.
+  std::optional<HeadJobs> jobs_of(std::span<const HeadColumns> parts, DType dtype);
   CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
   const int32_t* address_of(const Position& position) {
     return position.on_device != nullptr ? position.on_device : constants_.position(position.first);
