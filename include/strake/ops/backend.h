@@ -161,6 +161,9 @@ class Backend {
   // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const PartialSums& sums);
+  // The whole products along `tree`, rounded to `dtype` [rows, N].
+  Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                       const SumTree& tree, DType dtype);
   // x [rows, K], w [E, N, K] -> float32 [nodes, tokens, N]. Each leaf of the tree is summed over a
   // token's experts first, in ascending order of experts, and the leaves' sums combine: with either
   // axis the result has the same bits however its elements are divided. Indices are checked.
@@ -188,7 +191,7 @@ class Backend {
   // As with the rows' indices and mixture; rows whose expert the rank does not hold may be there,
   // with undefined values. With `x` of gather_matmul() [tokens, K], of mix_matmul() its rows.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                       const PartialSums& sums);
+                       const SumTree& tree, DType dtype);
   Tensor mix_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                     const AxisSums& sums);
   // Row e of w [E, D] for each row of expert e -> float32 [rows, D].
@@ -266,6 +269,8 @@ class Backend {
   virtual Tensor do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   virtual void do_matmul_each(const Tensor& x, std::span<JointProduct> products,
                               const SumTree& tree);
+  virtual Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                                     const SumTree& tree, DType dtype);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                               const Position& first_position);
   virtual Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
@@ -291,7 +296,7 @@ class Backend {
                                                             const Await& await) = 0;
   virtual Tensor do_spread_weights(const Routing& routing, int64_t experts) = 0;
   virtual Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                                const PartialSums& sums);
+                                const SumTree& tree, DType dtype);
   virtual Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                              const AxisSums& sums);
   virtual Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows);

@@ -44,6 +44,8 @@ class CudaBackend final : public Backend {
                       const SumTree& tree) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
+  Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                             const SumTree& tree, DType dtype) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
@@ -55,7 +57,7 @@ class CudaBackend final : public Backend {
                                                     const Await& await) override;
   Tensor do_spread_weights(const Routing& routing, int64_t experts) override;
   Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                        const PartialSums& sums) override;
+                        const SumTree& tree, DType dtype) override;
   Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                      const AxisSums& sums) override;
   Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows) override;
@@ -106,9 +108,13 @@ class CudaBackend final : public Backend {
   Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
   Tensor gather_by_matrix(const Tensor& x, const GpuWeight& w, const GatherIndices& indices,
                           const PartialSums& sums);
-  // Rows of x with an expert each, all told in device memory.
+  // Rows of x with an expert each, all told in device memory: `dtype` [nodes, rows, N].
   std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows,
-                                   const PartialSums& order);
+                                   const PartialSums& order, DType dtype);
+  // The same of rows that the host knows.
+  std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w,
+                                   const GatherIndices& indices, const PartialSums& sums,
+                                   DType dtype);
   Tensor mix_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows, const AxisSums& sums);
   Tensor mix_by_matrix(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
                        const PartialSums& sums);

@@ -240,16 +240,19 @@ TEST_F(CudaRecording, MixesWithoutTheHost) {
       const AxisSums sums{Mixture::Axis::kInputs, {inputs, root}};
       const Routing on_host{here(found.experts), here(found.weights)};
       const auto list = cpu_->dispatch(on_host, rows, await);
-      const auto gather = [&](const Tensor& from) {
-        return by == By::kHost ? gpu_->gather_matmul(from, w, list->indices(), sums.sums)
-                               : gpu_->gather_matmul(from, w, *dispatched, sums.sums);
-      };
-      Tensor y = gather(there(x)).to(DType::kBF16);
+      const Tensor by_host =
+          gpu_->gather_matmul(there(x), w, list->indices(), sums.sums).to(DType::kBF16);
+      const Tensor y = by == By::kHost
+                           ? by_host.reshape({by_host.shape()[1], by_host.shape()[2]})
+                           : gpu_->gather_matmul(there(x), w, *dispatched, inputs, DType::kBF16);
+      EXPECT_TRUE(
+          same_bits(here(gpu_->gather_matmul(there(x), w, list->indices(), inputs, DType::kBF16)
+                             .reshape(by_host.shape())),
+                    here(by_host)));
       // Another stack takes what the first one makes.
       const Weight back = gpu_->prepare(quantize(random_weight(5, {w.shape()[0], 32, kOut}),
                                                  Format::parse("mxfp8"), Encoder::kMlx));
       const SumTree outputs = SumTree::whole(kOut);
-      y = y.reshape({y.shape()[1], y.shape()[2]});
       const PartialSums of_outputs{outputs, root};
       return here(by == By::kHost
                       ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
