@@ -139,15 +139,32 @@ int64_t LatentAttention::expands_from() const {
   return saved <= 0 ? kAnyRows : (config_.rank * expanded + saved - 1) / saved;
 }
 
-LatentAttention::Inputs LatentAttention::inputs(Context& context, const Tensor& x) const {
+LatentAttention::Inputs LatentAttention::inputs(Context& context, const Tensor& x,
+                                                std::span<const SequenceRows> sequences) const {
   const DType dtype = context.activations;
-  if (!q_a_) {
-    const auto [queries, latents] = project(context, x, {{q_, dtype}, {kv_a_, DType::kF32}});
-    return {x, queries, latents};
+  const bool selects = indexer_ && indexer_->selects(sequences);
+  Recycled<Projection> of_x;
+  of_x.push_back(q_a_ ? Projection{*q_a_, DType::kF32} : Projection{q_, dtype});
+  of_x.push_back({kv_a_, DType::kF32});
+  if (indexer_) of_x.push_back(indexer_->keys());
+  if (selects) of_x.push_back(indexer_->weights());
+  const auto from_x = project(context, x, of_x);
+
+  Recycled<Projection> of_residual;
+  if (q_a_) of_residual.push_back({q_, dtype});
+  if (selects) of_residual.push_back(indexer_->queries(dtype));
+  Recycled<Tensor> from_residual;
+  if (!of_residual.empty())
+    from_residual =
+        project(context, q_norm_ ? q_norm_->forward(context, from_x[0]) : x, of_residual);
+
+  Inputs inputs{q_a_ ? from_residual.front() : from_x[0], from_x[1], std::nullopt};
+  if (indexer_) inputs.index = {from_x[2], std::nullopt, std::nullopt};
+  if (selects) {
+    inputs.index->queries = from_residual.back();
+    inputs.index->weights = from_x[3];
   }
-  const auto [low, latents] = project(context, x, {{*q_a_, DType::kF32}, {kv_a_, DType::kF32}});
-  const Tensor residual = q_norm_->forward(context, low);
-  return {residual, q_.forward(context, residual, dtype), latents};
+  return inputs;
 }
 
 // Rounded on their way to the cache.
@@ -169,16 +186,15 @@ void LatentAttention::store_latents(Context& context, const Tensor& both,
 }
 
 Recycled<std::optional<Tensor>> LatentAttention::select(
-    Context& context, const Tensor& x, const Tensor& residual,
-    std::span<const SequenceRows> sequences) const {
+    Context& context, Inputs& inputs, std::span<const SequenceRows> sequences) const {
   Recycled<std::optional<Tensor>> selected(sequences.size());
   if (config_.selection == KeySelection::kPrevious)
     std::ranges::transform(sequences, selected.begin(),
                            [](const SequenceRows& rows) { return *rows.selected; });
   if (!indexer_) return selected;
-  const auto projections = indexer_->project(context, x, residual, sequences);
+  indexer_->place(context, *inputs.index, sequences);
   for (size_t i = 0; i < sequences.size(); ++i) {
-    selected[i] = indexer_->select(context, projections, sequences[i]);
+    selected[i] = indexer_->select(context, *inputs.index, sequences[i]);
     if (selected[i]) context.record(indexer_name_, *selected[i]);
     if (sequences[i].selected != nullptr) *sequences[i].selected = selected[i];
   }
@@ -187,12 +203,12 @@ Recycled<std::optional<Tensor>> LatentAttention::select(
 
 Tensor LatentAttention::forward(Context& context, const Tensor& x,
                                 std::span<const SequenceRows> sequences) const {
-  const Inputs inputs = this->inputs(context, x);
+  Inputs inputs = this->inputs(context, x, sequences);
   const int64_t count = x.shape()[0];
   const Tensor queries =
       inputs.queries.reshape({count, heads_, config_.key_width + config_.rope_width});
   store_latents(context, inputs.latents, sequences);
-  const auto selected = select(context, x, inputs.residual, sequences);
+  const auto selected = select(context, inputs, sequences);
   Recycled<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)
     if (selected[i] || sequences[i].count() < expands_from())

@@ -69,9 +69,9 @@ class LatentAttention {
  private:
   // What x becomes first.
   struct Inputs {
-    Tensor residual;  // what queries, and an indexer's, are projected from
-    Tensor queries;   // [rows, heads * (key_width + rope_width)]
-    Tensor latents;   // float32 [rows, rank + rope_width]
+    Tensor queries;  // [rows, heads * (key_width + rope_width)]
+    Tensor latents;  // float32 [rows, rank + rope_width]
+    std::optional<SparseIndexer::Projections> index;
   };
   // A sequence that goes the absorbed way, with the keys that it attends to; nullptr: all.
   struct Piece {
@@ -85,9 +85,9 @@ class LatentAttention {
   struct Heads;  // how they divide
   LatentAttention(LayerLoader& load, const LatentAttentionConfig& config, const Heads& heads);
 
-  Inputs inputs(Context& context, const Tensor& x) const;
+  Inputs inputs(Context& context, const Tensor& x, std::span<const SequenceRows> sequences) const;
   // The keys that each sequence attends to, or nothing where those are all.
-  Recycled<std::optional<Tensor>> select(Context& context, const Tensor& x, const Tensor& residual,
+  Recycled<std::optional<Tensor>> select(Context& context, Inputs& inputs,
                                          std::span<const SequenceRows> sequences) const;
   void store_latents(Context& context, const Tensor& both,
                      std::span<const SequenceRows> sequences) const;
