@@ -11,16 +11,20 @@
 namespace strake::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
-constexpr int kColumns = 32;                       // of a block: four a thread
-constexpr int kParts = kThreads / (kColumns / 4);  // threads that share a column
-constexpr int kEarly = 4;                          // chunks of a thread
+constexpr int kColumns = 32;  // of a block: four a thread
+constexpr int kEarly = 4;     // chunks of a thread
 
-// A block has a row's columns [32 y, 32 y + 32). Each of 32 threads sums every 32nd chunk, then the
-// four of a warp meet, then the warps, in order.
-template <class T>
-__global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall call) {
+// Of the block. Where chunks are at most so many, no thread is without one: the GPU has room for
+// the blocks of 64 heads at once.
+constexpr int kThreads = 256;
+constexpr int kLatentThreads = kMostLatentChunks / kEarly * (kColumns / 4);
+
+// A block has a row's columns [32 y, 32 y + 32). Each of `kParts` threads sums every kParts-th
+// chunk, then the four of a warp meet, then the warps, in order.
+template <class T, int kBlockThreads>
+__global__ void __launch_bounds__(kBlockThreads) combine_kernel(const AttentionCall call) {
+  constexpr int kWarps = kBlockThreads / 32;
+  constexpr int kParts = kBlockThreads / (kColumns / 4);  // threads that share a column
   __shared__ float largest_of[kWarps], total_of[kWarps];
   __shared__ float4 sums[kWarps][kColumns / 4];
   let_successor_start();
@@ -119,16 +123,20 @@ int64_t partials_of(const AttentionShape& shape, const TokenRows& rows) {
   return rows.count() * shape.heads * chunks * (divided ? kChunkQuarters : 1);
 }
 
+template <class T, int kBlockThreads>
+void start_combine(const AttentionLaunch& at) {
+  const dim3 grid{static_cast<unsigned>(at.sequences * at.call.tokens * at.call.heads),
+                  static_cast<unsigned>(ceil_divide(at.call.value_width, kColumns))};
+  launch({"attention's chunks", grid, kBlockThreads, 0, at.stream, Order::kOverlapping},
+         combine_kernel<T, kBlockThreads>, at.call);
+}
+
 void combine(const AttentionLaunch& at) {
   visit_floating(at.shape.dtype, [&]<class T>(T) {
-    launch({"attention's chunks",
-            {static_cast<unsigned>(at.sequences * at.call.tokens * at.call.heads),
-             static_cast<unsigned>(ceil_divide(at.call.value_width, kColumns))},
-            kThreads,
-            0,
-            at.stream,
-            Order::kOverlapping},
-           combine_kernel<T>, at.call);
+    if (is_latent(at.shape))
+      start_combine<T, kLatentThreads>(at);
+    else
+      start_combine<T, kThreads>(at);
   });
 }
 

@@ -63,7 +63,7 @@ __host__ __device__ constexpr int padded_width(int value_width) {
 
 // Chunks of latent vectors have whole tiles of positions, and grow so that there are only so many:
 // a partial result is larger than the latents of a tile.
-inline constexpr int kLatentTile = 128;
+inline constexpr int kLatentTile = 64;
 inline constexpr int kMostLatentChunks = 64;
 
 // Positions of a chunk for a row that sees up to `end`.
@@ -138,7 +138,7 @@ bool attend_few(const AttentionLaunch& launch);
 bool attend_many(const AttentionLaunch& launch);
 bool attend_latent(const AttentionLaunch& launch);
 // On GPUs of compute capability 9.0.
-void attend_latent_sm90(const AttentionLaunch& launch);
+void attend_latent_sm90(const AttentionLaunch& launch, int multiprocessors);
 void attend_any(const AttentionLaunch& launch);
 // Whether attend_latent() takes it.
 bool is_latent(const AttentionShape& shape);

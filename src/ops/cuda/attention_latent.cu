@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
   T* const weights = tiles + 2 * kKeys * kWidth;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int warp_row = warp % 2 * 32, quarter = warp / 2;
-  const LatentRow token(call);
+  const LatentRow token(call, static_cast<int>(blockIdx.x));
   const int begin = token.begin, end = token.end;
   if (begin >= end) return;
   const auto copy = [&](int first) {
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
 template <class T>
 void start(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
-  launch({"latent attention", latent_grid(at), kThreads, kShared, at.stream, Order::kOverlapping},
+  launch({"latent attention", latent_grid(at, 1), kThreads, kShared, at.stream, Order::kOverlapping},
          attend_latent_kernel<T>, call);
 }
 
@@ -212,7 +212,7 @@ bool is_latent(const AttentionShape& shape) {
 bool attend_latent(const AttentionLaunch& at) {
   if (!is_latent(at.shape)) return false;
   if (attribute(cudaDevAttrComputeCapabilityMajor) == 9)
-    attend_latent_sm90(at);
+    attend_latent_sm90(at, attribute(cudaDevAttrMultiProcessorCount));
   else if (at.shape.dtype == DType::kBF16)
     start<__nv_bfloat16>(at);
   else

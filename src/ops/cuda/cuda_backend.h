@@ -45,6 +45,8 @@ class CudaBackend final : public Backend {
                       const SumTree& tree) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
+  Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                             const SumTree& tree, DType dtype) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
@@ -56,7 +58,7 @@ class CudaBackend final : public Backend {
                                                     const Await& await) override;
   Tensor do_spread_weights(const Routing& routing, int64_t experts) override;
   Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                        const PartialSums& sums) override;
+                        const SumTree& tree, DType dtype) override;
   Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                      const AxisSums& sums) override;
   Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows) override;
@@ -74,6 +76,10 @@ class CudaBackend final : public Backend {
   void do_rope(Tensor& x, const RopeTable& table, const Position& first_position) override;
   void do_cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) override;
   void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                      const Position& first_position) override;
+  Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
+                       const Position& first_position) override;
+  void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                       const Position& first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
@@ -116,9 +122,13 @@ class CudaBackend final : public Backend {
   Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
   Tensor gather_by_matrix(const Tensor& x, const GpuWeight& w, const GatherIndices& indices,
                           const PartialSums& sums);
-  // Rows of x with an expert each, all told in device memory.
+  // Rows of x with an expert each, all told in device memory: `dtype` [nodes, rows, N].
   std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows,
-                                   const PartialSums& order);
+                                   const PartialSums& order, DType dtype);
+  // The same of rows that the host knows.
+  std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w,
+                                   const GatherIndices& indices, const PartialSums& sums,
+                                   DType dtype);
   Tensor mix_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows, const AxisSums& sums);
   Tensor mix_by_matrix(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
                        const PartialSums& sums);
@@ -128,6 +138,8 @@ class CudaBackend final : public Backend {
     return Tensor::from<T>(values, {static_cast<int64_t>(values.size())}).at(memory_);
   }
   Rope rope_of(const RopeTable& table);
+  // What one launch makes of columns that are to go beside each other; nothing where it cannot.
+  std::optional<HeadJobs> jobs_of(std::span<const HeadColumns> parts, DType dtype);
   CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
   const int32_t* address_of(const Position& position) {
     return position.on_device != nullptr ? position.on_device : constants_.position(position.first);

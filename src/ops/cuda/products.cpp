@@ -189,32 +189,49 @@ void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> produc
 Tensor CudaBackend::do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                      const PartialSums& sums) {
   const GpuWeight& weight = as_gpu_weight(w);
-  const PartialSums order = weight.is_divided() ? sums : weight.sums();
   const auto rows = std::ssize(indices.rhs);
   if (rows == 0 || w.shape()[1] == 0 || nodes_of(sums) == 0)
     return x.beside(DType::kF32, {nodes_of(sums), rows, w.shape()[1]});
-  if (rows <= ExpertRows::kMost && weight.rows() == nullptr && x.dtype() == DType::kBF16) {
-    std::optional<Tensor> copies[2];
-    const auto there = [&](std::span<const int32_t> all,
-                           std::optional<Tensor>& copy) -> const int32_t* {
-      if (indices.use == GatherIndices::Use::kAgain) return constants_.find(all);
-      copy = upload(all);
-      return integers(*copy);
-    };
-    ExpertRows experts;
-    experts.rows = static_cast<int>(rows);
-    experts.matrices = static_cast<int>(weight.matrices());
-    experts.matrix = there(indices.rhs, copies[0]);
-    experts.source = there(indices.lhs, copies[1]);
-    if (auto result = gather_few(x, weight, experts, order)) return *result;
-  }
-  return gather_by_matrix(x, weight, indices, order);
+  if (auto result = gather_few(x, weight, indices, sums, DType::kF32)) return *result;
+  return gather_by_matrix(x, weight, indices, weight.is_divided() ? sums : weight.sums());
+}
+
+Tensor CudaBackend::do_gather_matmul_to(const Tensor& x, const Weight& w,
+                                        const GatherIndices& indices, const SumTree& tree,
+                                        DType dtype) {
+  const int root[] = {0};
+  if (!indices.rhs.empty() && w.shape()[1] > 0)
+    if (auto result = gather_few(x, as_gpu_weight(w), indices, {tree, root}, dtype))
+      return result->reshape({std::ssize(indices.rhs), w.shape()[1]});
+  return Backend::do_gather_matmul_to(x, w, indices, tree, dtype);
 }
 
 std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,
-                                              const ExpertRows& rows, const PartialSums& order) {
+                                              const GatherIndices& indices, const PartialSums& sums,
+                                              DType dtype) {
+  const auto rows = std::ssize(indices.rhs);
+  if (rows > ExpertRows::kMost || w.rows() != nullptr || x.dtype() != DType::kBF16)
+    return std::nullopt;
+  std::optional<Tensor> copies[2];
+  const auto there = [&](std::span<const int32_t> all,
+                         std::optional<Tensor>& copy) -> const int32_t* {
+    if (indices.use == GatherIndices::Use::kAgain) return constants_.find(all);
+    copy = upload(all);
+    return integers(*copy);
+  };
+  ExpertRows experts;
+  experts.rows = static_cast<int>(rows);
+  experts.matrices = static_cast<int>(w.matrices());
+  experts.matrix = there(indices.rhs, copies[0]);
+  experts.source = there(indices.lhs, copies[1]);
+  return gather_few(x, w, experts, w.is_divided() ? sums : w.sums(), dtype);
+}
+
+std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,
+                                              const ExpertRows& rows, const PartialSums& order,
+                                              DType dtype) {
   if (w.rows() != nullptr || x.dtype() != DType::kBF16) return std::nullopt;
-  Tensor result = x.beside(DType::kF32, {nodes_of(order), rows.rows, w.shape()[1]});
+  Tensor result = x.beside(dtype, {nodes_of(order), rows.rows, w.shape()[1]});
   const FewRowsCall call{.weight = w.packed(),
                          .x = x.bytes().data(),
                          .x_dtype = x.dtype(),
@@ -222,7 +239,8 @@ std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& 
                          .x_rows = static_cast<int>(x.shape()[0]),
                          .steps = steps_of(order),
                          .experts = rows,
-                         .out = floats(result)};
+                         .out = result.mutable_bytes().data(),
+                         .out_dtype = dtype};
   if (!few_rows_can(call, few_rows_)) return std::nullopt;
   run(call);
   return result;

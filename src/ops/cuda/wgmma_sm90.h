@@ -75,13 +75,14 @@ __device__ __forceinline__ void copy_sums(float (&to)[kCount], const float (&fro
 #define STRAKE_N64 STRAKE_N32 "," STRAKE_N16_2 "," STRAKE_N16_3
 #define STRAKE_N128 STRAKE_N64 "," STRAKE_N16_4 "," STRAKE_N16_5 "," STRAKE_N16_6 "," STRAKE_N16_7
 
-// One shape for one type: the numbers of D's registers, A's, B's descriptor and the flag.
-#define STRAKE_WGMMA(tokens, type, d_list, a_list, b, flag, ...)                               \
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                    \
-               ", 0;\n"                                                                        \
-               "wgmma.mma_async.sync.aligned.m64n" tokens "k16.f32." type "." type " {" d_list \
-               "}, {" a_list "}, " b ", add, 1, 1, 0;\n}\n"                                    \
-               : __VA_ARGS__                                                                   \
+// One shape for one type: the numbers of D's registers, A's, B's descriptor and the flag; `turned`
+// of 1: B's rows run along D's columns.
+#define STRAKE_WGMMA(columns, type, d_list, a_list, b, flag, turned, ...)                       \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
+               ", 0;\n"                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
+               "}, {" a_list "}, " b ", add, 1, 1, " turned ";\n}\n"                            \
+               : __VA_ARGS__                                                                    \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows), "r"(add))
 
 #define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, flag, ...)                  \
@@ -89,14 +90,14 @@ __device__ __forceinline__ void copy_sums(float (&to)[kCount], const float (&fro
   struct Wgmma<kTokens, __nv_bfloat16> {                                                   \
     static __device__ __forceinline__ void run(float (&d)[kTokens / 2], const uint32_t* a, \
                                                uint64_t b_rows, int add) {                 \
-      STRAKE_WGMMA(tokens, "bf16", d_list, a_list, b, flag, __VA_ARGS__);                  \
+      STRAKE_WGMMA(tokens, "bf16", d_list, a_list, b, flag, "0", __VA_ARGS__);             \
     }                                                                                      \
   };                                                                                       \
   template <>                                                                              \
   struct Wgmma<kTokens, __half> {                                                          \
     static __device__ __forceinline__ void run(float (&d)[kTokens / 2], const uint32_t* a, \
                                                uint64_t b_rows, int add) {                 \
-      STRAKE_WGMMA(tokens, "f16", d_list, a_list, b, flag, __VA_ARGS__);                   \
+      STRAKE_WGMMA(tokens, "f16", d_list, a_list, b, flag, "0", __VA_ARGS__);              \
     }                                                                                      \
   };
 
@@ -111,12 +112,23 @@ STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132", "%133
                    STRAKE_D64(0), STRAKE_D64(64))
 // clang-format on
 
-// Both operands in shared memory; `turned` of 1: B's rows run along D's columns.
-#define STRAKE_WGMMA_SHARED(columns, type, d_list, a, b, flag, turned, ...)                     \
+// D[64, 128] (+)= A[64, 16] * B[16, 128] with A in registers, which stay as they are until it is
+// finished, and B as turned_rows() has it.
+template <class Half>
+__device__ __forceinline__ void wgmma_turned(float (&d)[64], const uint32_t* a, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA("128", "f16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1", STRAKE_D64(0));
+  else
+    STRAKE_WGMMA("128", "bf16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1", STRAKE_D64(0));
+}
+
+// Both operands in shared memory.
+#define STRAKE_WGMMA_SHARED(columns, type, d_list, a, b, flag, ...)                             \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
                ", 0;\n"                                                                         \
                "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
-               "}, " a ", " b ", add, 1, 1, 0, " turned ";\n}\n"                                \
+               "}, " a ", " b ", add, 1, 1, 0, 0;\n}\n"                                         \
                : __VA_ARGS__                                                                    \
                : "l"(a_rows), "l"(b_rows), "r"(add))
 
@@ -125,20 +137,9 @@ template <class Half>
 __device__ __forceinline__ void wgmma_shared(float (&d)[32], uint64_t a_rows, uint64_t b_rows,
                                              int add) {
   if constexpr (std::is_same_v<Half, __half>)
-    STRAKE_WGMMA_SHARED("64", "f16", STRAKE_N32, "%32", "%33", "%34", "0", STRAKE_D32(0));
+    STRAKE_WGMMA_SHARED("64", "f16", STRAKE_N32, "%32", "%33", "%34", STRAKE_D32(0));
   else
-    STRAKE_WGMMA_SHARED("64", "bf16", STRAKE_N32, "%32", "%33", "%34", "0", STRAKE_D32(0));
-}
-// D[64, 256] (+)= A[64, 16] * B[16, 256] with B as turned_rows() has it.
-template <class Half>
-__device__ __forceinline__ void wgmma_turned(float (&d)[128], uint64_t a_rows, uint64_t b_rows,
-                                             int add) {
-  if constexpr (std::is_same_v<Half, __half>)
-    STRAKE_WGMMA_SHARED("256", "f16", STRAKE_N128, "%128", "%129", "%130", "1", STRAKE_D64(0),
-                        STRAKE_D64(64));
-  else
-    STRAKE_WGMMA_SHARED("256", "bf16", STRAKE_N128, "%128", "%129", "%130", "1", STRAKE_D64(0),
-                        STRAKE_D64(64));
+    STRAKE_WGMMA_SHARED("64", "bf16", STRAKE_N32, "%32", "%33", "%34", STRAKE_D32(0));
 }
 
 #undef STRAKE_WGMMA_SHARED

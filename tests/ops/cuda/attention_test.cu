@@ -62,6 +62,11 @@ class Attention {
 
   // The results of some of the sequences, in this order.
   std::vector<float> run(const std::vector<size_t>& sequences) {
+    return run(sequences, case_.heads);
+  }
+
+  // The same of each token's first heads alone.
+  std::vector<float> run(const std::vector<size_t>& sequences, int64_t heads) {
     const Case& c = case_;
     std::vector<CachedSequence> caches;
     std::vector<int32_t> positions;
@@ -73,7 +78,11 @@ class Attention {
           c.values == Case::Values::kOwn ? CachedRows{device_values_[s].data()} : cache.keys;
       caches.push_back(cache);
       positions.push_back(c.first_positions[s]);
-      append(q, q_, s, c.tokens * c.heads * c.width);
+      for (int64_t token = 0; token < c.tokens; ++token) {
+        const auto from =
+            q_.begin() + (static_cast<int64_t>(s) * c.tokens + token) * c.heads * c.width;
+        q.insert(q.end(), from, from + heads * c.width);
+      }
       append(scales, scales_, s, scales_.empty() ? 0 : c.tokens);
       append(selected, selected_, s, c.tokens * c.selected);
     }
@@ -82,10 +91,11 @@ class Attention {
     const DeviceArray<int32_t> device_positions(positions);
     const DeviceFloats device_q(c.dtype, q);
     const DeviceFloats out(c.dtype,
-                           static_cast<size_t>(rows_shape.count() * c.heads * c.value_width));
+                           static_cast<size_t>(rows_shape.count() * heads * c.value_width));
     const DeviceArray<float> device_scales(scales), device_sinks(sinks_);
     const DeviceArray<int32_t> device_selected(selected), first_query(c.first_query);
-    const AttentionShape shape = this->shape();
+    AttentionShape shape = this->shape();
+    shape.heads = heads;
     const DeviceBytes workspace(attention_workspace(shape, c.tokens, std::ssize(sequences)));
     AttentionOperands operands{};
     operands.q = device_q.data();
@@ -350,6 +360,34 @@ TEST(CudaAttention, LatentVectors) {
   Case late = latent;
   late.first_positions = {9001};  // chunks have grown
   expect_right(late);
+  late.heads = 70;
+  late.tokens = 2;
+  late.selected = 5000;
+  late.extras = Case::Extras::kAll;
+  expect_right(late);
+  Case many = latent;  // blocks enough for all of the values' columns
+  many.tokens = 150;
+  many.first_positions = {200};
+  expect_right(many);
+}
+
+// However many heads a rank has, and blocks share a chunk.
+TEST(CudaAttention, SameBitsOfLatentHeads) {
+  for (const DType dtype : kHalves)
+    for (const int first : {63, 3000, 20000}) {
+      Attention attention({.dtype = dtype,
+                           .heads = 128,
+                           .cached_heads = 1,
+                           .width = 576,
+                           .value_width = 512,
+                           .first_positions = {first},
+                           .values = Case::Values::kKeys});
+      const std::vector<float> all = attention.run();
+      for (const int64_t heads : {1, 16, 64}) {
+        const std::vector<float> some = attention.run({0}, heads);
+        EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << first << " " << heads;
+      }
+    }
 }
 
 // A row has the same bits whatever runs with it, as long as it is one of few or of many.
