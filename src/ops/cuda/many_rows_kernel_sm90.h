@@ -165,103 +165,95 @@ struct ManyRowsKernel {
     asm volatile("cp.async.wait_all;" ::: "memory");
   }
 
-  // A tile's weights are decoded while the products of the tile before it run.
+  // A k tile's products are four steps: each is decoded while those of the three steps before it
+  // run, and takes the registers of the one four steps before.
   struct Products {
+    static constexpr int kSets = Shape::kPairs ? 2 : 1;
+
     const ManyRowsKernel& k;
-    float sums[kRegisters];
-    uint32_t a[2][kLaneRegisters];  // of a tile and of the next one
-    int left;                       // tiles to be prepared
-    uint32_t empty;                 // of the first stage, where this lane says so
-    int stage = 0;                  // of the next tile to be prepared
+    float sums[kSets][kRegisters];
+    typename Fragment::Tile tile;
+    uint32_t a[kLaneRegisters] = {};
+    int left;        // tiles to be prepared
+    uint32_t empty;  // of the first stage, where this lane says so
+    int stage = 0;
     uint32_t phase = 0;
-    int multiplied = 0;  // the stage of the next tile to be multiplied
+    bool is_unreleased = false;  // the stage before
 
     __device__ Products(const ManyRowsKernel& kernel) : k(kernel) {
       const TileWalk walk(k.p, k.cluster_blocks());
       left = walk.more() ? (walk.end - walk.tile + walk.step - 1) / walk.step * k.piece_tiles() : 0;
       empty = address_in_block(k.empty(0), k.piece * k.p.share_x + k.lane % k.p.share_x);
-      prepare<0>();
+      prepare();
     }
 
     // The warp's products keep its lanes together: all have read. (A barrier would serialize them.)
-    __device__ void release(int of) const {
-      if (k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * of);
+    __device__ void release_previous() {
+      const int previous = (stage == 0 ? k.stages() : stage) - 1;
+      if (is_unreleased && k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * previous);
+      is_unreleased = false;
     }
-    __device__ int previous() const { return (multiplied == 0 ? k.stages() : multiplied) - 1; }
-
-    // Takes the next tile, if there is one, from shared memory.
-    __device__ void take(typename Fragment::Tile& tile) {
-      if (left > 0) {
-        --left;
-        barrier_wait(k.full(stage), phase);
-      }
-      Fragment::load_slot(k.weights, k.block + k.slot(stage, k.warp), k.lane, tile);
-      if (++stage < k.stages()) return;
-      stage = 0;
-      phase ^= 1;
-    }
-    template <int kBuffer>
+    // Decodes the next tile's first step, while the last products of the one before run.
     __device__ void prepare() {
-      typename Fragment::Tile tile;
-      take(tile);
-      Fragment::template decode<0>(tile, a[kBuffer]);
-      Fragment::template decode<1>(tile, a[kBuffer]);
-      Fragment::template decode<2>(tile, a[kBuffer]);
-      Fragment::template decode<3>(tile, a[kBuffer]);
+      if (left == 0) return;
+      --left;
+      barrier_wait(k.full(stage), phase);
+      Fragment::load_slot(k.weights, k.block + k.slot(stage, k.warp), k.lane, tile);
+      wgmma_wait<3>();
+      Fragment::template decode<0>(tile, a);
     }
-    template <int kBuffer, int kStep>
-    __device__ void start(uint64_t rows, int index) {
-      Wgmma<kTokens, typename Fragment::Half>::run(sums, a[kBuffer] + 4 * kStep, rows + 2 * kStep,
-                                                   kStep == 0 ? index : 1);
-    }
-    // Starts the products of tile `index` of a sum, and decodes the next one between them.
-    template <int kBuffer, bool kPrepares>
-    __device__ void multiply(int index) {
-      uint32_t(&next)[kLaneRegisters] = a[1 - kBuffer];
-      const uint64_t rows = swizzled_rows(k.shared + multiplied * Shape::kActivationBytes);
-      wgmma_fence();
-      start<kBuffer, 0>(rows, index);
-      start<kBuffer, 1>(rows, index);
-      wgmma_commit();
-      wgmma_wait<1>();
-      if (index > 0) release(previous());
-      typename Fragment::Tile tile;
-      if constexpr (kPrepares) {
-        take(tile);
-        Fragment::template decode<0>(tile, next);
+    template <int kSet, int kStep, bool kBegins>
+    __device__ void multiply_step(uint64_t rows) {
+      using Product = Wgmma<kTokens, typename Fragment::Half>;
+      if constexpr (kStep > 0) {
+        wgmma_wait<3>();
+        // The last step of the tile before is finished.
+        if constexpr (kStep == 3) release_previous();
+        Fragment::template decode<kStep>(tile, a);
       }
       wgmma_fence();
-      start<kBuffer, 2>(rows, index);
-      if constexpr (kPrepares) Fragment::template decode<1>(tile, next);
-      wgmma_fence();
-      start<kBuffer, 3>(rows, index);
+      if constexpr (kBegins && kStep == 0)
+        Product::begin(sums[kSet], a, rows);
+      else
+        Product::add(sums[kSet], a + 4 * kStep, rows + 2 * kStep);
       wgmma_commit();
-      if constexpr (kPrepares) {
-        Fragment::template decode<2>(tile, next);
-        Fragment::template decode<3>(tile, next);
-      }
-      if (++multiplied == k.stages()) multiplied = 0;
     }
-
-    // sums = the next `tiles` tiles'. The first one is prepared; so is the one after them.
+    template <int kSet, bool kBegins>
+    __device__ void multiply() {
+      const uint64_t rows = swizzled_rows(k.shared + stage * Shape::kActivationBytes);
+      multiply_step<kSet, 0, kBegins>(rows);
+      multiply_step<kSet, 1, kBegins>(rows);
+      multiply_step<kSet, 2, kBegins>(rows);
+      multiply_step<kSet, 3, kBegins>(rows);
+      is_unreleased = true;
+      if (++stage == k.stages()) {
+        stage = 0;
+        phase ^= 1;
+      }
+      prepare();
+    }
+    // Starts what makes sums[kSet] the next `tiles` tiles'.
+    template <int kSet>
     __device__ void sum(int tiles) {
-      int index = 0;
+      multiply<kSet, true>();
 #pragma unroll 1
-      for (; index + 1 < tiles; index += 2) {
-        multiply<0, true>(index);
-        multiply<1, true>(index + 1);
-      }
-      const bool odd = index < tiles;
-      if (odd) multiply<0, false>(index);
+      for (int index = 1; index < tiles; ++index) multiply<kSet, false>();
+    }
+    // Waits for all that was started.
+    __device__ void finish() {
       wgmma_wait<0>();
-      pin(sums);
-      release(previous());
-      if (odd) prepare<0>();
+#pragma unroll
+      for (auto& set : sums) pin(set);
+      release_previous();
+    }
+    template <int kSet>
+    __device__ void scale() {
       if constexpr (Fragment::kHasSumFactor) {
 #pragma unroll
-        for (int i = 0; i < kRegisters; ++i) sums[i] *= k.p.sum_factor;
+        for (float& value : sums[kSet]) value *= k.p.sum_factor;
       }
     }
+    __device__ const float (&result() const)[kRegisters] { return sums[kSets - 1]; }
   };
 
   // Sums in shared memory, each thread's own.
@@ -289,35 +281,41 @@ struct ManyRowsKernel {
 
   // This block's piece of one tile: leaf after leaf, combined as the tree has it.
   __device__ void sum_tree(Products& products) const {
-    const int first = p.sum_begin[piece];
     const int last = p.sum_begin[piece + 1] - 1;
-    float(&sums)[kRegisters] = products.sums;
-    if constexpr (Shape::kOneSum) {
-      products.sum(p.sums[first].tiles);
-    } else if constexpr (Shape::kTopInRegisters) {
-      float top[kRegisters];
-#pragma unroll
-      for (int i = 0; i < kRegisters; ++i) top[i] = 0.0f;
-      int height = 0;  // of what lies below the top
-      for (int index = first; index <= last; ++index) {
-        products.sum(p.sums[index].tiles);
-        int merges = p.sums[index].merges;
-        if (merges > 0) {
-#pragma unroll
-          for (int i = 0; i < kRegisters; ++i) sums[i] = top[i] + sums[i];
-          while (--merges > 0) add(sums, level(--height));
-        } else if (index > first) {
-          store(level(height++), top);
-        }
-        copy_sums(top, sums);
-      }
-    } else {
-      int height = 0;
-      for (int index = first; index <= last; ++index) {
-        products.sum(p.sums[index].tiles);
+    float(&sums)[kRegisters] = products.sums[0];
+    int height = 0;
+    for (int index = p.sum_begin[piece]; index <= last; ++index) {
+      products.template sum<0>(p.sums[index].tiles);
+      products.finish();
+      products.template scale<0>();
+      if constexpr (!Shape::kOneSum) {
         for (int merges = p.sums[index].merges; merges > 0; --merges) add(sums, level(--height));
         if (index < last) store(level(height++), sums);
       }
+    }
+  }
+  // The same with two sums in registers: where two leaves are a node's, the second one's products
+  // follow the first one's without a pause.
+  __device__ void sum_pairs(Products& products) const {
+    const int last = p.sum_begin[piece + 1] - 1;
+    float(&sums)[kRegisters] = products.sums[1];
+    int height = 0;
+    for (int index = p.sum_begin[piece]; index <= last; ++index) {
+      const bool is_pair =
+          index < last && p.sums[index].merges == 0 && p.sums[index + 1].merges > 0;
+      if (is_pair) products.template sum<0>(p.sums[index++].tiles);
+      products.template sum<1>(p.sums[index].tiles);
+      products.finish();
+      products.template scale<1>();
+      int merges = p.sums[index].merges;
+      if (is_pair) {
+        products.template scale<0>();
+#pragma unroll
+        for (int i = 0; i < kRegisters; ++i) sums[i] = products.sums[0][i] + sums[i];
+        --merges;
+      }
+      for (; merges > 0; --merges) add(sums, level(--height));
+      if (index < last) store(level(height++), sums);
     }
   }
 
@@ -330,18 +328,21 @@ struct ManyRowsKernel {
   __device__ void multiply() const {
     Products products(*this);
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
-      sum_tree(products);
+      if constexpr (Shape::kPairs)
+        sum_pairs(products);
+      else
+        sum_tree(products);
+      const float(&sums)[kRegisters] = products.result();
       if (p.pieces > 1) {
         // The stages are read for the last time: a cluster in pieces makes one tile.
         asm volatile("bar.sync 1, %0;" ::"n"(kProductThreads) : "memory");
-        store(reinterpret_cast<float4*>(block) + threadIdx.x, products.sums);
+        store(reinterpret_cast<float4*>(block) + threadIdx.x, sums);
       } else {
         const ManyRowsParameters::Place place = p.place(walk.tile);
 #pragma unroll
         for (int i = 0; i < kRegisters / 4; ++i)
           write(place, i,
-                make_float4(products.sums[4 * i], products.sums[4 * i + 1],
-                            products.sums[4 * i + 2], products.sums[4 * i + 3]));
+                make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]));
       }
     }
   }

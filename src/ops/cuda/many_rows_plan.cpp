@@ -23,7 +23,7 @@ class Builder {
       const SumTree::Node& at = tree_.node(node);
       return at.left >= 0 && add_pieces(at.left, levels - 1) && add_pieces(at.right, levels - 1);
     }
-    if (!add(node, 0)) return false;
+    if (!add(node, {})) return false;
     cut_ = runs_;
     end_piece(at_.tile);
     return true;
@@ -38,6 +38,7 @@ class Builder {
     if (parts % pieces != 0) return false;
     const int of_piece = parts / pieces;
     built_.deepest = std::countr_zero(static_cast<unsigned>(of_piece));
+    built_.deepest_of_pairs = std::max(0, built_.deepest - 1);
     for (int part = 0; part < parts; ++part) {
       const int begin = tiles * part / parts;
       const int end = tiles * (part + 1) / parts;
@@ -93,17 +94,25 @@ class Builder {
     return at.left < 0 ? add_run(at) : add_runs(at.left) && add_runs(at.right);
   }
 
-  // `below` sums wait while this node is summed.
-  bool add(int node, int below) {
+  // What waits while a node is summed.
+  struct Below {
+    int sums = 0;
+    int pairs = 0;  // without those whose leaf is being summed
+  };
+  bool is_leaf(int node) const { return tree_.node(node).left < 0; }
+  bool add(int node, Below below) {
     const SumTree::Node& at = tree_.node(node);
     if (at.left >= 0) {
-      if (!add(at.left, below) || !add(at.right, below + 1)) return false;
+      const bool is_pair = is_leaf(at.left) && is_leaf(at.right);
+      const Below of_right{below.sums + 1, below.pairs + (is_pair ? 0 : 1)};
+      if (!add(at.left, below) || !add(at.right, of_right)) return false;
       ++built_.sums[static_cast<size_t>(sums_ - 1)].merges;
       return true;
     }
     if (!add_run(at)) return false;
     add_sum({tiles_of(at), 0});
-    built_.deepest = std::max(built_.deepest, below);
+    built_.deepest = std::max(built_.deepest, below.sums);
+    built_.deepest_of_pairs = std::max(built_.deepest_of_pairs, below.pairs);
     return true;
   }
 
@@ -189,8 +198,7 @@ int packed_tiles(const SumTree& tree, int node) {
 }
 
 int shared_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
-  if (tiling.tokens == 128) return std::max(0, schedule.deepest - 1);
-  return schedule.deepest;
+  return tiling.tokens == 128 ? schedule.deepest_of_pairs : schedule.deepest;
 }
 
 bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {

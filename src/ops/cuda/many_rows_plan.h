@@ -38,7 +38,10 @@ struct ManyRowsSchedule {
   std::array<int, kMaxPieces + 1> sum_begin{};
   std::array<ManyRowsParameters::Run, kMaxRuns> runs{};
   std::array<ManyRowsParameters::Sum, kMaxLeaves> sums{};
-  int deepest = 0;  // sums that wait on a piece's stack at once, at most
+  // Sums that wait on a piece's stack at once, at most: each for itself, or two leaves of one node
+  // together.
+  int deepest = 0;
+  int deepest_of_pairs = 0;
 
   // Tiles of the longest piece.
   int longest(int pieces) const;

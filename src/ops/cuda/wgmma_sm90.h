@@ -50,18 +50,14 @@ __device__ __forceinline__ void pin(uint32_t (&values)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(values[i])::"memory");
 }
 
-// As instructions of their own: registers that products write must not come from a renamed copy,
-// or the assembler makes all products wait for each other.
-template <int kCount>
-__device__ __forceinline__ void copy_sums(float (&to)[kCount], const float (&from)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) asm volatile("mov.b32 %0, %1;" : "=f"(to[i]) : "f"(from[i]));
-}
-
 #define STRAKE_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define STRAKE_D16(i) STRAKE_D4(i), STRAKE_D4(i + 4), STRAKE_D4(i + 8), STRAKE_D4(i + 12)
 #define STRAKE_D32(i) STRAKE_D16(i), STRAKE_D16(i + 16)
 #define STRAKE_D64(i) STRAKE_D32(i), STRAKE_D32(i + 32)
+#define STRAKE_NEW4(i) "=f"(d[i]), "=f"(d[i + 1]), "=f"(d[i + 2]), "=f"(d[i + 3])
+#define STRAKE_NEW16(i) STRAKE_NEW4(i), STRAKE_NEW4(i + 4), STRAKE_NEW4(i + 8), STRAKE_NEW4(i + 12)
+#define STRAKE_NEW32(i) STRAKE_NEW16(i), STRAKE_NEW16(i + 16)
+#define STRAKE_NEW64(i) STRAKE_NEW32(i), STRAKE_NEW32(i + 32)
 #define STRAKE_N16_0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define STRAKE_N16_1 "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define STRAKE_N16_2 "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
@@ -85,31 +81,47 @@ __device__ __forceinline__ void copy_sums(float (&to)[kCount], const float (&fro
                : __VA_ARGS__                                                                    \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows), "r"(add))
 
-#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, flag, ...)                  \
-  template <>                                                                              \
-  struct Wgmma<kTokens, __nv_bfloat16> {                                                   \
-    static __device__ __forceinline__ void run(float (&d)[kTokens / 2], const uint32_t* a, \
-                                               uint64_t b_rows, int add) {                 \
-      STRAKE_WGMMA(tokens, "bf16", d_list, a_list, b, flag, "0", __VA_ARGS__);             \
-    }                                                                                      \
-  };                                                                                       \
-  template <>                                                                              \
-  struct Wgmma<kTokens, __half> {                                                          \
-    static __device__ __forceinline__ void run(float (&d)[kTokens / 2], const uint32_t* a, \
-                                               uint64_t b_rows, int add) {                 \
-      STRAKE_WGMMA(tokens, "f16", d_list, a_list, b, flag, "0", __VA_ARGS__);              \
-    }                                                                                      \
-  };
+// The same with a constant flag, so that a D made anew need not be there before.
+#define STRAKE_WGMMA_CONSTANT(columns, type, d_list, a_list, b, flag, ...)                      \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
+               ", 0;\n"                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
+               "}, {" a_list "}, " b ", add, 1, 1, 0;\n}\n"                                     \
+               : __VA_ARGS__                                                                    \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows))
 
-// Starts one product; `add` of 0 makes D anew. A's registers stay as they are until it is finished.
+#define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, d_new, d_old)             \
+  template <>                                                                                     \
+  struct Wgmma<kTokens, Half> {                                                                   \
+    static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a,      \
+                                                 uint64_t b_rows) {                               \
+      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "0", d_new);                         \
+    }                                                                                             \
+    static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,        \
+                                               uint64_t b_rows) {                                 \
+      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "1", d_old);                         \
+    }                                                                                             \
+  };
+#define STRAKE_LIST(...) __VA_ARGS__
+#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, d_new, d_old)                       \
+  STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, STRAKE_LIST(d_new),   \
+                  STRAKE_LIST(d_old))                                                              \
+  STRAKE_WGMMA_OF(kTokens, tokens, __half, "f16", d_list, a_list, b, STRAKE_LIST(d_new),           \
+                  STRAKE_LIST(d_old))
+
+// Starts one product: D anew, or added to. A's registers stay as they are until it is finished.
 template <int kTokens, class Half>
 struct Wgmma;
 // clang-format off
-STRAKE_WGMMA_SHAPE(32, "32", STRAKE_N16_0, "%16,%17,%18,%19", "%20", "%21", STRAKE_D16(0))
-STRAKE_WGMMA_SHAPE(64, "64", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", STRAKE_D32(0))
-STRAKE_WGMMA_SHAPE(128, "128", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", STRAKE_D64(0))
-STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132", "%133",
-                   STRAKE_D64(0), STRAKE_D64(64))
+STRAKE_WGMMA_SHAPE(32, "32", STRAKE_N16_0, "%16,%17,%18,%19", "%20",
+                   STRAKE_LIST(STRAKE_NEW16(0)), STRAKE_LIST(STRAKE_D16(0)))
+STRAKE_WGMMA_SHAPE(64, "64", STRAKE_N32, "%32,%33,%34,%35", "%36",
+                   STRAKE_LIST(STRAKE_NEW32(0)), STRAKE_LIST(STRAKE_D32(0)))
+STRAKE_WGMMA_SHAPE(128, "128", STRAKE_N64, "%64,%65,%66,%67", "%68",
+                   STRAKE_LIST(STRAKE_NEW64(0)), STRAKE_LIST(STRAKE_D64(0)))
+STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132",
+                   STRAKE_LIST(STRAKE_NEW64(0), STRAKE_NEW64(64)),
+                   STRAKE_LIST(STRAKE_D64(0), STRAKE_D64(64)))
 // clang-format on
 
 // D[64, 128] (+)= A[64, 16] * B[16, 128] with A in registers, which stay as they are until it is
@@ -160,5 +172,12 @@ __device__ __forceinline__ void wgmma_shared(float (&d)[32], uint64_t a_rows, ui
 #undef STRAKE_N128
 #undef STRAKE_WGMMA
 #undef STRAKE_WGMMA_SHAPE
+#undef STRAKE_WGMMA_OF
+#undef STRAKE_WGMMA_CONSTANT
+#undef STRAKE_LIST
+#undef STRAKE_NEW4
+#undef STRAKE_NEW16
+#undef STRAKE_NEW32
+#undef STRAKE_NEW64
 
 }  // namespace strake::cuda

@@ -28,30 +28,24 @@ std::string piece_term(const ManyRowsSchedule& schedule, const std::vector<std::
                        int piece, int tokens, int& most) {
   const auto at = static_cast<size_t>(piece);
   std::vector<std::string> stack;
-  std::string top;
-  const int first = schedule.sum_begin[at];
   const int last = schedule.sum_begin[at + 1] - 1;
-  const auto pop = [&] {
-    std::string value = stack.back();
-    stack.pop_back();
-    return value;
+  const auto merges_of = [&](int index) {
+    return schedule.sums[static_cast<size_t>(index)].merges;
   };
+  const auto name_of = [&](int index) { return names[static_cast<size_t>(index)]; };
   std::string sum;
-  for (int index = first; index <= last; ++index) {
-    sum = names[static_cast<size_t>(index)];
-    int merges = schedule.sums[static_cast<size_t>(index)].merges;
-    if (tokens == 128) {
-      if (merges > 0) {
-        sum = joined(top, sum);
-        while (--merges > 0) sum = joined(pop(), sum);
-      } else if (index > first) {
-        stack.push_back(top);
-      }
-      top = sum;
-    } else {
-      for (; merges > 0; --merges) sum = joined(pop(), sum);
-      if (index < last) stack.push_back(sum);
+  for (int index = schedule.sum_begin[at]; index <= last; ++index) {
+    sum = name_of(index);
+    int merges = merges_of(index);
+    if (tokens == 128 && index < last && merges == 0 && merges_of(index + 1) > 0) {
+      sum = joined(sum, name_of(++index));
+      merges = merges_of(index) - 1;
     }
+    for (; merges > 0; --merges) {
+      sum = joined(stack.back(), sum);
+      stack.pop_back();
+    }
+    if (index < last) stack.push_back(sum);
     most = std::max(most, static_cast<int>(stack.size()));
   }
   EXPECT_TRUE(stack.empty());
