@@ -67,17 +67,19 @@ struct ManyRowsKernel {
 
   __device__ int piece_tiles() const { return p.piece_tile[piece + 1] - p.piece_tile[piece]; }
 
-  // Four warps fill stages in turn, so that each has the time of four tiles for one.
+  // Four warps fill stages in turn, so that each has the time of four tiles for one. No more than
+  // there are stages: a barrier's phase does not tell those that are two apart.
   struct Bringer {
     const ManyRowsKernel& k;
     uint32_t tile[kProductWarps];  // of each row tile's packed row, where this piece begins
     uint32_t scales_tile[2];       // of the row tiles of which this lane brings scales
+    int turns;                     // warps that take part
     int next;                      // tiles until this warp's own
     int stage = 0;
     uint32_t phase = 0;
 
     __device__ Bringer(const ManyRowsKernel& kernel)
-        : k(kernel), next(kernel.warp - kProductWarps) {}
+        : k(kernel), turns(min(kBringWarps, kernel.stages())), next(kernel.warp - kProductWarps) {}
 
     __device__ uint32_t first_tile(int row_group, int row_tile) const {
       const int row = min(k.row_block(row_group) * kProductWarps + row_tile, k.p.row_tiles - 1);
@@ -129,7 +131,7 @@ struct ManyRowsKernel {
     // Tile `index` of the piece, whose activations begin at (row, column).
     __device__ void bring(int index, int column, int row) {
       if (next-- == 0) {
-        next = kBringWarps - 1;
+        next = turns - 1;
         barrier_wait(k.empty(stage), phase ^ 1);
         if (k.lane == 0) bring_activations(column, row);
         const uint32_t to = k.shared + k.slot(stage, 0);
@@ -150,6 +152,7 @@ struct ManyRowsKernel {
   };
   __device__ void bring() const {
     Bringer bringer(*this);
+    if (warp - kProductWarps >= bringer.turns) return;
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
       const ManyRowsParameters::Place place = p.place(walk.tile);
       bringer.begin_row(place.row_group);
