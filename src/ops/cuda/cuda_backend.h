@@ -117,6 +117,8 @@ class CudaBackend final : public Backend {
   Tensor multiply_to(const Tensor& x, const JointProduct& product, const SumTree& tree,
                      Neighbours neighbours);
   FewRowsWorkspace workspace(const FewRowsCall& call);
+  // Where there is some, or may be.
+  float* many_rows_workspace();
   // Runs the call with the workspace, ahead of its predecessor's end where it may.
   void run(const FewRowsCall& call);
   Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
@@ -159,7 +161,8 @@ class CudaBackend final : public Backend {
   std::string path_;
   FewRowsDevice few_rows_;
   ManyRowsDevice many_rows_;
-  std::optional<Tensor> workspace_;  // zeros, of few_rows()
+  std::optional<Tensor> workspace_;     // zeros, of few_rows()
+  std::optional<Tensor> waiting_sums_;  // of many_rows()
   // Weights are read before the kernel before has ended: not those that it may have packed.
   Order next_product_ = Order::kAfter;
   Tensor invalid_;  // int32 [1]: whether some router's logit was not a number

@@ -80,6 +80,8 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   p.token_blocks = (p.tokens + tiling.tokens - 1) / tiling.tokens;
   p.band = std::max(1, 2048 / tiling.tokens);
   p.levels = shared_levels(tiling, schedule);
+  p.deeper = call.workspace;
+  p.deeper_levels = deeper_levels(tiling, schedule);
   p.follows = call.follows;
   p.leads = call.leads;
   p.sum_factor = E2M1Fragment::sum_factor(shape.format.scaling, call.w.tensor_scale);
@@ -145,6 +147,10 @@ ManyRowsDevice many_rows_device() {
   return {count, major == 9 && minor == 0};
 }
 
+int64_t many_rows_workspace_bytes(const ManyRowsDevice& device) {
+  return device.has_wgmma ? device.multiprocessors * kDeeperBytes : 0;
+}
+
 bool takes_wgmma(const ManyRowsActivations& x) {
   return x.stride % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
@@ -152,6 +158,8 @@ bool takes_wgmma(const ManyRowsActivations& x) {
 void many_rows_wgmma(const ManyRowsCall& call, const ManyRowsNode& node,
                      const ManyRowsTiling& tiling) {
   const ManyRowsSchedule schedule = schedule_of(node, call.x.tokens, tiling.pieces);
+  if (deeper_levels(tiling, schedule) > 0 && call.workspace == nullptr)
+    unsupported("a tiling that needs a workspace");
   ManyRowsParameters p = parameters(call, schedule, tiling);
   p.x = boxes_of(call.x, call.w.shape.leaves.inputs(), tiling.tokens / tiling.share_x);
   const PackedPointers weights = pointers(call.w);
@@ -177,7 +185,8 @@ void many_rows_mma(const ManyRowsCall& call, const ManyRowsNode& node) {
 
 void many_rows(const ManyRowsCall& call, const PartialSums& sums, LeafOrder order) {
   const bool wgmma = call.device.has_wgmma && takes_wgmma(call.x);
-  const ManyRowsSize size{call.x.tokens, call.w.shape.rows, call.device.multiprocessors};
+  const ManyRowsSize size{call.x.tokens, call.w.shape.rows, call.device.multiprocessors,
+                          call.workspace != nullptr};
   ManyRowsCall part = call;
   PackedPlace begin;
   for (const int index : sums.nodes) {

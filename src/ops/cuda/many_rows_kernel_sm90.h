@@ -259,11 +259,13 @@ struct ManyRowsKernel {
     __device__ const float (&result() const)[kRegisters] { return sums[kSets - 1]; }
   };
 
-  // Sums in shared memory, each thread's own.
+  // Sums that wait, each thread's own.
   __device__ float4* level(int index) const {
-    return reinterpret_cast<float4*>(block + Shape::levels_at(stages()) +
-                                     index * Shape::kLevelBytes) +
-           threadIdx.x;
+    uint8_t* at = block + Shape::levels_at(stages()) + index * Shape::kLevelBytes;
+    if (Shape::kPairs && index >= p.levels)
+      at = reinterpret_cast<uint8_t*>(p.deeper) +
+           (int64_t{blockIdx.x} * p.deeper_levels + index - p.levels) * Shape::kLevelBytes;
+    return reinterpret_cast<float4*>(at) + threadIdx.x;
   }
   __device__ static void store(float4* to, const float (&from)[kRegisters]) {
 #pragma unroll

@@ -139,16 +139,16 @@ int most_levels(int tokens) {
 
 // Measured cycles that the blocks of one multiprocessor take for a tile of columns each: decoding
 // and products overlap in part.
-double cycles_of_tile(int tokens, int resident) {
+double cycles_of_tile(int tokens, int resident, int levels) {
   switch (tokens) {
     case 32:
       return resident == 1 ? 600 : 900;
     case 64:
       return resident == 1 ? 790 : 1250;
     case 128:
-      return 1070;
+      return levels < 2 ? 880 : 1100;
     default:
-      return 1550;
+      return 1270;
   }
 }
 
@@ -197,14 +197,23 @@ int packed_tiles(const SumTree& tree, int node) {
   return packed_tiles(tree, at.left) + packed_tiles(tree, at.right);
 }
 
+int deeper_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  // More than one level in shared memory leaves too few stages there. Blocks that make a tile in
+  // pieces are too many for memory of their own.
+  if (tiling.tokens != 128 || tiling.pieces > 1) return 0;
+  return std::max(0, schedule.deepest_of_pairs - 1);
+}
+
 int shared_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
-  return tiling.tokens == 128 ? schedule.deepest_of_pairs : schedule.deepest;
+  if (tiling.tokens != 128) return schedule.deepest;
+  return schedule.deepest_of_pairs - deeper_levels(tiling, schedule);
 }
 
 bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
   if (tiling.share_x * tiling.pieces > kMaxPieces || tiling.tokens / 8 < tiling.pieces)
     return false;
   if (tiling.tokens == 256) return schedule.deepest == 0;
+  if (deeper_levels(tiling, schedule) > kMostDeeper) return false;
   return shared_levels(tiling, schedule) <= most_levels(tiling.tokens);
 }
 
@@ -219,6 +228,7 @@ std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumT
     for (const int tokens : {32, 64, 128, 256}) {
       const ManyRowsTiling tiling{tokens, 1, pieces};
       if (!can_have(tiling, *schedule)) continue;
+      if (deeper_levels(tiling, *schedule) > 0 && !size.has_workspace) continue;
       const int64_t clusters = row_blocks * ((size.tokens + tokens - 1) / tokens);
       const int most = most_resident(tiling, *schedule);
       const int resident = clusters * pieces > size.multiprocessors ? most : 1;
@@ -226,10 +236,13 @@ std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumT
       const auto waves = static_cast<double>((clusters + at_once - 1) / at_once);
       // Sums of a piece end with a pause of the tensor cores, a tile with its way out, a piece with
       // its block's start and the others' sums.
-      const double sums = schedule->sum_begin[1] * (930.0 + 1.6 * tokens);
+      const double sums = schedule->sum_begin[1] * (930.0 + 1.6 * tokens) +
+                          deeper_levels(tiling, *schedule) * 4000.0;
       const double end = 1700 + 3.0 * tokens + (pieces > 1 ? 4200 + 1.5 * tokens : 0);
       const double time =
-          waves * (schedule->longest(pieces) * cycles_of_tile(tokens, resident) + sums + end);
+          waves * (schedule->longest(pieces) *
+                       cycles_of_tile(tokens, resident, shared_levels(tiling, *schedule)) +
+                   sums + end);
       if (time < least) {
         least = time;
         best = tiling;

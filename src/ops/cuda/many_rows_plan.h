@@ -64,13 +64,15 @@ struct ManyRowsSize {
   int64_t tokens;
   int64_t outputs;
   int multiprocessors;
+  bool has_workspace = false;
 };
 // The fastest by a model of the kernel's time; nothing where no tiling can do it.
 std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumTree& tree, int node,
                                             LeafOrder order);
 // Whether a kernel has room for it.
 bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule);
-// Stack levels that a kernel keeps in shared memory for this schedule.
+// Stack levels that a kernel keeps in shared memory for this schedule, and in the workspace.
 int shared_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule);
+int deeper_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule);
 
 }  // namespace strake::cuda

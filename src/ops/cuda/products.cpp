@@ -48,6 +48,16 @@ FewRowsWorkspace CudaBackend::workspace(const FewRowsCall& call) {
   return {workspace_->mutable_bytes().data(), workspace_->nbytes()};
 }
 
+float* CudaBackend::many_rows_workspace() {
+  const int64_t bytes = many_rows_workspace_bytes(many_rows_);
+  if (bytes == 0) return nullptr;
+  if (!waiting_sums_) {
+    if (gpu_memory_->is_recording()) return nullptr;  // it outlives the recording
+    waiting_sums_ = Tensor::empty(DType::kU8, {bytes}, memory_);
+  }
+  return reinterpret_cast<float*>(waiting_sums_->mutable_bytes().data());
+}
+
 Tensor CudaBackend::in_parts(const Tensor& x) {
   const int parts = parts_of(x.dtype());
   if (parts == 1) return x;
@@ -97,6 +107,8 @@ void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t 
              .device = many_rows_,
              .stream = kStream,
              .out_dtype = out.dtype,
+             // Products that overlap would need one each.
+             .workspace = neighbours.before || neighbours.after ? nullptr : many_rows_workspace(),
              .follows = neighbours.before,
              .leads = neighbours.after},
             sums, chain ? LeafOrder::kChain : LeafOrder::kTree);
