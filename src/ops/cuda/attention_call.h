@@ -136,6 +136,8 @@ struct AttentionLaunch {
 bool attend_short(const AttentionLaunch& launch);
 bool attend_few(const AttentionLaunch& launch);
 bool attend_many(const AttentionLaunch& launch);
+// Some of what attend_many() takes, on GPUs of compute capability 9.0.
+bool attend_many_sm90(const AttentionLaunch& launch, int multiprocessors);
 bool attend_latent(const AttentionLaunch& launch);
 // On GPUs of compute capability 9.0.
 void attend_latent_sm90(const AttentionLaunch& launch, int multiprocessors);

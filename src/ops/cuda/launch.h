@@ -18,6 +18,9 @@ inline void check(cudaError_t result, const char* what) {
   if (result != cudaSuccess) fail_on_gpu(result, what);
 }
 
+// Of this thread's GPU.
+int device_attribute(cudaDeviceAttr which);
+
 // Whether a kernel may start while the one before it in the stream still runs; it then waits in
 // wait_for_predecessor() before it reads what that one writes.
 enum class Order { kAfter, kOverlapping };

@@ -124,8 +124,16 @@ STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132",
                    STRAKE_LIST(STRAKE_D64(0), STRAKE_D64(64)))
 // clang-format on
 
-// D[64, 128] (+)= A[64, 16] * B[16, 128] with A in registers, which stay as they are until it is
-// finished, and B as turned_rows() has it.
+// D[64, 64 or 128] (+)= A[64, 16] * B[16, as many] with A in registers, which stay as they are
+// until it is finished, and B as turned_rows() has it.
+template <class Half>
+__device__ __forceinline__ void wgmma_turned(float (&d)[32], const uint32_t* a, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA("64", "f16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1", STRAKE_D32(0));
+  else
+    STRAKE_WGMMA("64", "bf16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1", STRAKE_D32(0));
+}
 template <class Half>
 __device__ __forceinline__ void wgmma_turned(float (&d)[64], const uint32_t* a, uint64_t b_rows,
                                              int add) {
@@ -144,7 +152,7 @@ __device__ __forceinline__ void wgmma_turned(float (&d)[64], const uint32_t* a, 
                : __VA_ARGS__                                                                    \
                : "l"(a_rows), "l"(b_rows), "r"(add))
 
-// D[64, 64] (+)= A[64, 16] * B[64, 16]^T, both as swizzled_rows() has them.
+// D[64, 64 or 128] (+)= A[64, 16] * B[as many, 16]^T, both as swizzled_rows() has them.
 template <class Half>
 __device__ __forceinline__ void wgmma_shared(float (&d)[32], uint64_t a_rows, uint64_t b_rows,
                                              int add) {
@@ -152,6 +160,15 @@ __device__ __forceinline__ void wgmma_shared(float (&d)[32], uint64_t a_rows, ui
     STRAKE_WGMMA_SHARED("64", "f16", STRAKE_N32, "%32", "%33", "%34", STRAKE_D32(0));
   else
     STRAKE_WGMMA_SHARED("64", "bf16", STRAKE_N32, "%32", "%33", "%34", STRAKE_D32(0));
+}
+
+template <class Half>
+__device__ __forceinline__ void wgmma_shared(float (&d)[64], uint64_t a_rows, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA_SHARED("128", "f16", STRAKE_N64, "%64", "%65", "%66", STRAKE_D64(0));
+  else
+    STRAKE_WGMMA_SHARED("128", "bf16", STRAKE_N64, "%64", "%65", "%66", STRAKE_D64(0));
 }
 
 #undef STRAKE_WGMMA_SHARED
