@@ -332,8 +332,8 @@ struct ProductGroup {
     float factors[2];
 
     meetings.keys.wait_full(tiles);
-    wait_for_turn(tiles);
     show_to_async();
+    wait_for_turn(tiles);
     wgmma_fence();
     score(tiles, scores);
     end_turn();
@@ -349,8 +349,8 @@ struct ProductGroup {
     for (int of = tile.begin + 1; of < end; ++of) {
       ++tiles;
       meetings.keys.wait_full(tiles);
-      wait_for_turn(tiles);
       show_to_async();
+      wait_for_turn(tiles);
       pin(mixed);
       wgmma_fence();
       score(tiles, scores);
@@ -490,8 +490,10 @@ bool attend_many_sm90(const AttentionLaunch& at, int multiprocessors) {
   if (at.call.scale <= 0 || at.call.row_scales != nullptr) return false;
   if (shape.dtype == DType::kBF16)
     start<__nv_bfloat16>(at, multiprocessors);
-  else
+  else if (shape.dtype == DType::kF16)
     start<__half>(at, multiprocessors);
+  else
+    return false;
   return true;
 }
 
