@@ -289,8 +289,9 @@ struct ProductGroup {
     for (int slice = 0; slice < kWidth / 64; ++slice)
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        const uint64_t at = (slice * kSliceBytes + k * 32) >> 4;
-        wgmma_shared<T>(scores, query_rows + at, key_rows + at, slice > 0 || k > 0);
+        const uint32_t at = slice * kSliceBytes + k * 32;
+        wgmma_shared<T>(scores, rows_after(query_rows, at), rows_after(key_rows, at),
+                        slice > 0 || k > 0);
       }
     wgmma_commit();
   }
@@ -300,7 +301,7 @@ struct ProductGroup {
         turned_rows(shared_address(room.values[meetings.values.place(tile)]), kSliceBytes);
 #pragma unroll
     for (int k = 0; k < kTileRows / 16; ++k)
-      wgmma_turned<T>(mixed, weights[k], value_rows + ((k * 16 * 128) >> 4), 1);
+      wgmma_turned<T>(mixed, weights[k], rows_after(value_rows, k * 16 * 128), 1);
     wgmma_commit();
   }
   // As A's fragments.

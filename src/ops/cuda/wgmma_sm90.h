@@ -26,6 +26,11 @@ __device__ __forceinline__ uint64_t turned_rows(uint32_t address, uint32_t bytes
   return (swizzled_rows(address) & ~(uint64_t{0x3fff} << 16)) | uint64_t{bytes >> 4} << 16;
 }
 
+// Either's rows `bytes` further on. Only the low half changes, which spares 64-bit additions.
+__device__ __forceinline__ uint64_t rows_after(uint64_t rows, uint32_t bytes) {
+  return (rows >> 32 << 32) | (static_cast<uint32_t>(rows) + (bytes >> 4));
+}
+
 // Between what ordinary instructions did to the registers and the first product that uses them.
 __device__ __forceinline__ void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
