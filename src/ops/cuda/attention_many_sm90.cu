@@ -1,9 +1,10 @@
 // Many query rows with a warpgroup's products (sm_90a).
 //
-// A block takes 128 rows of a cached head's queries after another, and goes through the positions
-// that they see 128 at a time. Of its three warpgroups one brings queries, keys and values, the
-// others have 64 rows each. While a warpgroup weighs a tile's scores, its values of the tile before
-// are summed; and the two start products in turn, so that the tensor cores have the other's then.
+// A block takes tile after tile of 128 rows of a cached head's queries, and goes through the
+// positions that they see 128 at a time. Of its three warpgroups one brings queries, keys and
+// values, the others have 64 rows each. While one of those weighs its scores, the tensor cores sum
+// its values of the positions before; and the two start products in turn, so that after these they
+// have the other's.
 #include <algorithm>
 
 #include "ops/cuda/async_sm90.h"
@@ -94,8 +95,8 @@ struct QueryTile {
   Group group;
   int first;  // row
   int rows;
-  int begin;  // tile of positions
-  int end;
+  int begin = 0;  // tiles of positions
+  int end = 0;
 
   // The last rows see most: they come first.
   __device__ QueryTile(const AttentionCall& call, int sequences, int tiles, int index)
@@ -362,7 +363,7 @@ struct ProductGroup {
       meetings.keys.release(tiles, lane);
       weigh_tile(of, scores, sums, factors);
       pin(scores);
-      // Here, so that the assembler has a block end: it would wait for all products, then weigh.
+      // Its loop keeps the assembler from moving the wait for all products ahead of the weights.
       meetings.values.wait_full(tiles);
       wgmma_wait<0>();
       pin(mixed);
