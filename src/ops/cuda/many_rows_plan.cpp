@@ -249,6 +249,10 @@ std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumT
       }
     }
   }
+  // Measured: 1 to 14 % faster along a tree, slower along a chain.
+  if (best == ManyRowsTiling{128, 1, 1} && order == LeafOrder::kTree && size.tokens >= 512 &&
+      row_blocks % 2 == 0)
+    best->share_x = 2;
   return best;
 }
 
