@@ -42,8 +42,7 @@ class Layer {
   int64_t down_bytes() const { return bytes_ - gate_up_bytes_; }
 
   Tensor project(const Tensor& x, const Weight& w, const DispatchedRows& rows) const {
-    const Tensor y = backend_.gather_matmul(x, w, rows, PartialSums{whole_, kRoot});
-    return y.reshape({y.shape()[1], y.shape()[2]});
+    return backend_.gather_matmul(x, w, rows, whole_, DType::kBF16);
   }
   void gate_up(const Tensor& x, const DispatchedRows& rows) const {
     project(x, gate_, rows);
@@ -54,8 +53,7 @@ class Layer {
   }
   void forward(const Tensor& x, const Tensor& logits) const {
     const auto rows = backend_.dispatch(backend_.route(logits, kRule, {}), kHeld, await);
-    const Tensor gate = project(x, gate_, *rows).to(DType::kBF16);
-    const Tensor up = project(x, up_, *rows).to(DType::kBF16);
+    const Tensor gate = project(x, gate_, *rows), up = project(x, up_, *rows);
     down(backend_.gated(gate, up, Activation::kSilu), *rows);
   }
 

@@ -156,6 +156,7 @@ void bench_tilings(const CudaBench& bench, Backend& backend, const ColdWeights& 
   Tensor out = x.beside(DType::kF32, {rows, outputs});
   const cuda::ManyRowsActivations activations{x.bytes().data(), x.dtype(), inputs, rows};
   const cuda::ManyRowsDevice device = cuda::many_rows_device();
+  Tensor workspace = x.beside(DType::kU8, {cuda::many_rows_workspace_bytes(device)});
   Figures figures;
   for (const cuda::ManyRowsTiling& tiling : tilings_for(rows)) {
     const auto schedule =
@@ -163,15 +164,19 @@ void bench_tilings(const CudaBench& bench, Backend& backend, const ColdWeights& 
     if (!schedule || !can_have(tiling, *schedule)) continue;
     const double seconds = graph_seconds(backend, weights.count(), [&](int i) {
       const cuda::PackedWeight w = cuda::as_gpu_weight(weights[i]).packed();
-      many_rows_wgmma({w, activations, reinterpret_cast<float*>(out.mutable_bytes().data()), device,
-                       cudaStreamPerThread},
+      many_rows_wgmma({.w = w,
+                       .x = activations,
+                       .out = out.mutable_bytes().data(),
+                       .device = device,
+                       .stream = cudaStreamPerThread,
+                       .workspace = reinterpret_cast<float*>(workspace.mutable_bytes().data())},
                       {sums.tree, root, {}, order}, tiling);
     });
     figures.push_back({name_of(tiling), 1e6 * seconds, 1});
   }
   std::ranges::stable_sort(figures, {}, &Figure::value);
   const auto chosen =
-      choose_tiling({rows, outputs, device.multiprocessors}, sums.tree, root, order);
+      choose_tiling({rows, outputs, device.multiprocessors, true}, sums.tree, root, order);
   bench.table.list(fmt::format("{:<12} {:>5} x {:<5} M={:<4} {}, chosen {}; us:",
                                strake::name_of(weights[0].format()), outputs, inputs, rows,
                                order == cuda::LeafOrder::kChain ? "chain" : "tree",

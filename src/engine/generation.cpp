@@ -15,8 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Prompts are run in pieces, so that activations stay small.
-constexpr size_t kPrefillRows = 512;
+// Texts are scored in pieces, since each token has logits.
+constexpr size_t kScoredRows = 512;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -89,8 +89,10 @@ GenerationResult generate(Context& context, const Model& model, SequenceCache& c
   result.prompt_tokens = static_cast<int64_t>(prompt.size() - kept);
   const auto decoding = Decoding::make(context, model, cache, options.sampling);
   const auto start = Clock::now();
+  // In pieces, so that activations stay small.
+  const auto most_rows = static_cast<size_t>(context.backend.prompt_rows());
   for (auto rest = prompt.subspan(kept); !rest.empty();) {
-    const auto piece = rest.first(std::min(rest.size(), kPrefillRows));
+    const auto piece = rest.first(std::min(rest.size(), most_rows));
     decoding->prefill(piece);
     history.insert(history.end(), piece.begin(), piece.end());
     rest = rest.subspan(piece.size());
@@ -134,8 +136,8 @@ Score score(Context& context, const Model& model, SequenceCache& cache,
   Score result;
   result.logits_hash = kHashSeed;
   std::vector<Tensor> pieces;
-  for (size_t begin = 0; begin < tokens.size(); begin += kPrefillRows) {
-    const auto piece = tokens.subspan(begin, std::min(kPrefillRows, tokens.size() - begin));
+  for (size_t begin = 0; begin < tokens.size(); begin += kScoredRows) {
+    const auto piece = tokens.subspan(begin, std::min(kScoredRows, tokens.size() - begin));
     const Tensor rows = run_step(context, model, cache, piece, LogitRows::kAll);
     const auto values = rows.data<float>();
     const auto width = static_cast<size_t>(rows.shape()[1]);

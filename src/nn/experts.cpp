@@ -107,11 +107,11 @@ Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routin
 
 Tensor Experts::project(Context& context, const Tensor& x, const StackedLinear& stack,
                         const DispatchedRows& rows) const {
-  const int root[] = {0};
-  Tensor y = context.backend.gather_matmul(x, stack.weight, rows, PartialSums{hidden_, root});
-  y = y.reshape({y.shape()[1], y.shape()[2]});
-  if (stack.bias) y = context.backend.add(y, context.backend.expert_rows(*stack.bias, rows));
-  return y.to(context.activations);
+  Backend& backend = context.backend;
+  if (!stack.bias)
+    return backend.gather_matmul(x, stack.weight, rows, hidden_, context.activations);
+  const Tensor y = backend.gather_matmul(x, stack.weight, rows, hidden_, DType::kF32);
+  return backend.add(y, backend.expert_rows(*stack.bias, rows)).to(context.activations);
 }
 
 }  // namespace strake

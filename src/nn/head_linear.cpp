@@ -9,11 +9,6 @@ namespace strake {
 HeadLinear::HeadLinear(Weight weight)
     : weight_(std::move(weight)), tree_(SumTree::whole(weight_.shape()[2])) {}
 
-Tensor HeadLinear::multiply(Context& context, const Tensor& x, const GatherIndices& indices) const {
-  const int root[] = {0};
-  return context.backend.gather_matmul(x, weight_, indices, PartialSums{tree_, root});
-}
-
 Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const {
   const int64_t rows = x.shape()[0];
   Recycled<int32_t> items, matrices;
@@ -22,9 +17,9 @@ Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const
     matrices.push_back(static_cast<int32_t>(i % heads()));
   }
   const Tensor flat = x.reshape({rows * heads(), x.shape()[2]});
-  return multiply(context, flat, {items, matrices, GatherIndices::Use::kAgain})
-      .reshape({rows, heads(), outputs()})
-      .to(dtype);
+  return context.backend
+      .gather_matmul(flat, weight_, {items, matrices, GatherIndices::Use::kAgain}, tree_, dtype)
+      .reshape({rows, heads(), outputs()});
 }
 
 Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType dtype) const {
@@ -35,7 +30,8 @@ Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType 
       items.push_back(static_cast<int32_t>(row));
       matrices.push_back(static_cast<int32_t>(head));
     }
-  return multiply(context, x, {items, matrices}).reshape({heads.size(), rows, outputs()}).to(dtype);
+  return context.backend.gather_matmul(x, weight_, {items, matrices}, tree_, dtype)
+      .reshape({heads.size(), rows, outputs()});
 }
 
 Tensor HeadLinear::spread_turned(Context& context, const Tensor& x, Range heads,

@@ -25,8 +25,6 @@ class HeadLinear {
   int64_t outputs() const { return weight_.shape()[1]; }
 
  private:
-  Tensor multiply(Context& context, const Tensor& x, const GatherIndices& indices) const;
-
   Weight weight_;
   SumTree tree_;  // the inputs are not divided
 };

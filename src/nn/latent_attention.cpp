@@ -139,60 +139,62 @@ int64_t LatentAttention::expands_from() const {
   return saved <= 0 ? kAnyRows : (config_.rank * expanded + saved - 1) / saved;
 }
 
-LatentAttention::Inputs LatentAttention::inputs(Context& context, const Tensor& x) const {
+LatentAttention::Inputs LatentAttention::inputs(Context& context, const Tensor& x,
+                                                std::span<const SequenceRows> sequences) const {
   const DType dtype = context.activations;
-  if (!q_a_) {
-    const auto [queries, latents] = project(context, x, {{q_, dtype}, {kv_a_, DType::kF32}});
-    return {x, queries, latents};
+  const bool selects = indexer_ && indexer_->selects(sequences);
+  Recycled<Projection> of_x;
+  of_x.push_back(q_a_ ? Projection{*q_a_, DType::kF32} : Projection{q_, dtype});
+  of_x.push_back({kv_a_, DType::kF32});
+  if (indexer_) of_x.push_back(indexer_->keys());
+  if (selects) of_x.push_back(indexer_->weights());
+  const auto from_x = project(context, x, of_x);
+
+  Recycled<Projection> of_residual;
+  if (q_a_) of_residual.push_back({q_, dtype});
+  if (selects) of_residual.push_back(indexer_->queries(dtype));
+  Recycled<Tensor> from_residual;
+  if (!of_residual.empty())
+    from_residual =
+        project(context, q_norm_ ? q_norm_->forward(context, from_x[0]) : x, of_residual);
+
+  Inputs inputs{q_a_ ? from_residual.front() : from_x[0], from_x[1], std::nullopt};
+  if (indexer_) inputs.index = {from_x[2], std::nullopt, std::nullopt};
+  if (selects) {
+    inputs.index->queries = from_residual.back();
+    inputs.index->weights = from_x[3];
   }
-  const auto [low, latents] = project(context, x, {{*q_a_, DType::kF32}, {kv_a_, DType::kF32}});
-  const Tensor residual = q_norm_->forward(context, low);
-  return {residual, q_.forward(context, residual, dtype), latents};
+  return inputs;
 }
 
-LatentAttention::Queries LatentAttention::queries(Context& context, const Tensor& projected,
-                                                  std::span<const SequenceRows> sequences) const {
-  const int64_t width = config_.key_width + config_.rope_width;
-  const Tensor all = projected.reshape({projected.shape()[0], heads_, width});
-  Queries queries{all.slice(2, 0, config_.key_width), all.slice(2, config_.key_width, width)};
-  for (const SequenceRows& sequence : sequences) {
-    Tensor turning = queries.turning.slice(0, sequence.begin, sequence.end);
-    context.backend.rope(turning, config_.rope, sequence.first_position);
-  }
-  return queries;
-}
-
+// Rounded on their way to the cache.
 void LatentAttention::store_latents(Context& context, const Tensor& both,
                                     std::span<const SequenceRows> sequences) const {
   const int64_t rows = both.shape()[0];
   const int64_t width = config_.rank + config_.rope_width;
-  const Tensor latents = kv_norm_.forward(context, both.slice(1, 0, config_.rank));
-  Tensor turning = both.slice(1, config_.rank, width)
-                       .to(context.activations)
-                       .reshape({rows, 1, config_.rope_width});
+  const Tensor latents = kv_norm_.forward(context, both.slice(1, 0, config_.rank), DType::kF32)
+                             .reshape({rows, 1, config_.rank});
+  const Tensor turning = both.reshape({rows, 1, width});
   for (const SequenceRows& sequence : sequences) {
-    Tensor turned = turning.slice(0, sequence.begin, sequence.end);
-    context.backend.rope(turned, config_.rope, sequence.first_position);
-  }
-  const Tensor parts[] = {latents.reshape({rows, 1, config_.rank}), turning};
-  const Tensor entries = concatenate(parts, 2);
-  for (const SequenceRows& sequence : sequences)
-    context.backend.cache_store(sequence.cache[CachePart::kLatent],
-                                entries.slice(0, sequence.begin, sequence.end),
+    const Tensor own_latents = latents.slice(0, sequence.begin, sequence.end);
+    const Tensor own_turning = turning.slice(0, sequence.begin, sequence.end);
+    const HeadColumns columns[] = {{own_latents, 0, config_.rank},
+                                   {own_turning, config_.rank, width, &config_.rope}};
+    context.backend.store_heads(sequence.cache[CachePart::kLatent], columns,
                                 sequence.first_position);
+  }
 }
 
 Recycled<std::optional<Tensor>> LatentAttention::select(
-    Context& context, const Tensor& x, const Tensor& residual,
-    std::span<const SequenceRows> sequences) const {
+    Context& context, Inputs& inputs, std::span<const SequenceRows> sequences) const {
   Recycled<std::optional<Tensor>> selected(sequences.size());
   if (config_.selection == KeySelection::kPrevious)
     std::ranges::transform(sequences, selected.begin(),
                            [](const SequenceRows& rows) { return *rows.selected; });
   if (!indexer_) return selected;
-  const auto projections = indexer_->project(context, x, residual, sequences);
+  indexer_->place(context, *inputs.index, sequences);
   for (size_t i = 0; i < sequences.size(); ++i) {
-    selected[i] = indexer_->select(context, projections, sequences[i]);
+    selected[i] = indexer_->select(context, *inputs.index, sequences[i]);
     if (selected[i]) context.record(indexer_name_, *selected[i]);
     if (sequences[i].selected != nullptr) *sequences[i].selected = selected[i];
   }
@@ -201,15 +203,17 @@ Recycled<std::optional<Tensor>> LatentAttention::select(
 
 Tensor LatentAttention::forward(Context& context, const Tensor& x,
                                 std::span<const SequenceRows> sequences) const {
-  const Inputs inputs = this->inputs(context, x);
-  const Queries queries = this->queries(context, inputs.queries, sequences);
+  Inputs inputs = this->inputs(context, x, sequences);
+  const int64_t count = x.shape()[0];
+  const Tensor queries =
+      inputs.queries.reshape({count, heads_, config_.key_width + config_.rope_width});
   store_latents(context, inputs.latents, sequences);
-  const auto selected = select(context, x, inputs.residual, sequences);
+  const auto selected = select(context, inputs, sequences);
   Recycled<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)
     if (selected[i] || sequences[i].count() < expands_from())
       few.push_back({sequences[i], selected[i] ? &*selected[i] : nullptr});
-  const Tensor absorbed = few.empty() ? queries.plain : this->absorbed(context, queries, few);
+  const Tensor absorbed = few.empty() ? queries : this->absorbed(context, queries, few);
   int64_t taken = 0;
   size_t next = 0;
   const Tensor mixed = by_sequence(sequences, kAnyRows, [&](const SequenceRows& rows) {
@@ -219,35 +223,38 @@ Tensor LatentAttention::forward(Context& context, const Tensor& x,
     taken += rows.count();
     return absorbed.slice(0, taken - rows.count(), taken);
   });
-  return o_.forward(context, mixed.reshape({x.shape()[0], heads_ * config_.value_width}),
-                    DType::kF32);
+  return o_.forward(context, mixed.reshape({count, heads_ * config_.value_width}), DType::kF32);
 }
 
-Tensor LatentAttention::absorbed(Context& context, const Queries& queries,
+Tensor LatentAttention::absorbed(Context& context, const Tensor& queries,
                                  std::span<const Piece> pieces) const {
   Recycled<SequenceRows> sequences;
   for (const Piece& piece : pieces) sequences.push_back(piece.rows);
+  const int64_t width = config_.key_width + config_.rope_width;
+  const Tensor all = rows_of(queries, sequences);
   // Of all sequences at once: each head's matrix is read once.
-  const Tensor parts[] = {
-      projections_.absorb.forward(context, rows_of(queries.plain, sequences), context.activations),
-      rows_of(queries.turning, sequences)};
-  const Tensor latent_queries = concatenate(parts, 2);
+  const Tensor plain =
+      projections_.absorb.forward(context, all.slice(2, 0, config_.key_width), context.activations);
   Recycled<Tensor> mixed;
   int64_t begin = 0;
   for (const Piece& piece : pieces) {
     AttentionView view{latent_heads_, piece.rows.first_position, config_.scale};
     view.selected = piece.selected;
     const int64_t end = begin + piece.rows.count();
-    mixed.push_back(context.backend.attention(latent_queries.slice(0, begin, end),
-                                              piece.rows.cache[CachePart::kLatent], config_.rank,
-                                              view));
+    const Tensor own_plain = plain.slice(0, begin, end), own = all.slice(0, begin, end);
+    const HeadColumns columns[] = {{own_plain, 0, config_.rank},
+                                   {own, config_.key_width, width, &config_.rope}};
+    const Tensor latent_queries =
+        context.backend.join_heads(columns, context.activations, piece.rows.first_position);
+    mixed.push_back(context.backend.attention(latent_queries, piece.rows.cache[CachePart::kLatent],
+                                              config_.rank, view));
     begin = end;
   }
   return projections_.unembed.forward(
       context, mixed.size() == 1 ? mixed.front() : concatenate(mixed, 0), context.activations);
 }
 
-Tensor LatentAttention::expanded(Context& context, const Queries& queries,
+Tensor LatentAttention::expanded(Context& context, const Tensor& queries,
                                  const SequenceRows& sequence) const {
   if (sequence.first_position.on_device != nullptr) throw NotRecordable();
   const int64_t positions = sequence.first_position.first + sequence.count();
@@ -257,9 +264,11 @@ Tensor LatentAttention::expanded(Context& context, const Queries& queries,
   const Tensor latents = cached.slice(1, 0, config_.rank);
   const Tensor turned = cached.slice(1, config_.rank, config_.rank + config_.rope_width)
                             .reshape({1, positions, config_.rope_width});
-  const Tensor query_parts[] = {queries.plain.slice(0, sequence.begin, sequence.end),
-                                queries.turning.slice(0, sequence.begin, sequence.end)};
-  const Tensor q = concatenate(query_parts, 2);
+  const Tensor own = queries.slice(0, sequence.begin, sequence.end);
+  const HeadColumns columns[] = {{own, 0, config_.key_width},
+                                 {own, config_.key_width, width, &config_.rope}};
+  const Tensor q =
+      context.backend.join_heads(columns, context.activations, sequence.first_position);
   const int64_t at_once =
       std::max<int64_t>(1, kExpandedAtOnce / (positions * (width + config_.value_width)));
   Recycled<Tensor> mixed{q.beside(q.dtype(), {sequence.count(), 0, config_.value_width})};
@@ -272,11 +281,11 @@ Tensor LatentAttention::expanded(Context& context, const Queries& queries,
     const CacheRows keys = concatenate(key_parts, 2);
     const CacheRows values =
         projections_.unembed.spread(context, latents, heads, context.activations);
-    Recycled<int32_t> own(static_cast<size_t>(heads.size()));
-    std::iota(own.begin(), own.end(), 0);
+    Recycled<int32_t> read(static_cast<size_t>(heads.size()));
+    std::iota(read.begin(), read.end(), 0);
     mixed.push_back(
         context.backend.attention(q.slice(1, heads.begin, heads.end), keys, values,
-                                  AttentionView{own, sequence.first_position, config_.scale}));
+                                  AttentionView{read, sequence.first_position, config_.scale}));
   }
   return concatenate(mixed, 1);
 }

@@ -69,13 +69,9 @@ class LatentAttention {
  private:
   // What x becomes first.
   struct Inputs {
-    Tensor residual;  // what queries, and an indexer's, are projected from
-    Tensor queries;   // [rows, heads * (key_width + rope_width)]
-    Tensor latents;   // float32 [rows, rank + rope_width]
-  };
-  struct Queries {
-    Tensor plain;    // [rows, heads, key_width]
-    Tensor turning;  // [rows, heads, rope_width]
+    Tensor queries;  // [rows, heads * (key_width + rope_width)]
+    Tensor latents;  // float32 [rows, rank + rope_width]
+    std::optional<SparseIndexer::Projections> index;
   };
   // A sequence that goes the absorbed way, with the keys that it attends to; nullptr: all.
   struct Piece {
@@ -89,17 +85,15 @@ class LatentAttention {
   struct Heads;  // how they divide
   LatentAttention(LayerLoader& load, const LatentAttentionConfig& config, const Heads& heads);
 
-  Inputs inputs(Context& context, const Tensor& x) const;
+  Inputs inputs(Context& context, const Tensor& x, std::span<const SequenceRows> sequences) const;
   // The keys that each sequence attends to, or nothing where those are all.
-  Recycled<std::optional<Tensor>> select(Context& context, const Tensor& x, const Tensor& residual,
+  Recycled<std::optional<Tensor>> select(Context& context, Inputs& inputs,
                                          std::span<const SequenceRows> sequences) const;
-  Queries queries(Context& context, const Tensor& projected,
-                  std::span<const SequenceRows> sequences) const;
   void store_latents(Context& context, const Tensor& both,
                      std::span<const SequenceRows> sequences) const;
-  // -> [rows, heads, value_width] of these sequences.
-  Tensor absorbed(Context& context, const Queries& queries, std::span<const Piece> pieces) const;
-  Tensor expanded(Context& context, const Queries& queries, const SequenceRows& sequence) const;
+  // queries [rows, heads, key_width + rope_width] -> [rows, heads, value_width] of these sequences.
+  Tensor absorbed(Context& context, const Tensor& queries, std::span<const Piece> pieces) const;
+  Tensor expanded(Context& context, const Tensor& queries, const SequenceRows& sequence) const;
 
   LatentAttentionConfig config_;
   int64_t heads_;                      // of this rank

@@ -15,7 +15,11 @@ class LayerNorm {
 
   // x float32 [rows, width] -> [rows, width] of the context's activations.
   Tensor forward(Context& context, const Tensor& x) const {
-    return context.backend.layer_norm(x, {weight_, bias_, eps_}, context.activations);
+    return forward(context, x, context.activations);
+  }
+  // Of another dtype: for what does not enter a product.
+  Tensor forward(Context& context, const Tensor& x, DType dtype) const {
+    return context.backend.layer_norm(x, {weight_, bias_, eps_}, dtype);
   }
 
  private:

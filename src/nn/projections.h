@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstddef>
+#include <span>
 #include <utility>
 
+#include "base/recycled.h"
 #include "strake/nn/linear.h"
 
 namespace strake {
@@ -17,16 +19,24 @@ struct Projection {
 
 // What forward() makes of each, with the same bits, in one go where the backend can. No layer's
 // inputs are divided.
+inline Recycled<Tensor> project(Context& context, const Tensor& x,
+                                std::span<const Projection> projections) {
+  Recycled<JointProduct> products;
+  for (const Projection& each : projections) products.push_back(each.layer.product(each.dtype));
+  context.backend.matmul_each(x, products, projections.front().layer.product_tree());
+  Recycled<Tensor> results;
+  for (size_t i = 0; i < products.size(); ++i)
+    results.push_back(projections[i].layer.finish(context, products[i], projections[i].dtype));
+  return results;
+}
 template <size_t kCount>
 std::array<Tensor, kCount> project(Context& context, const Tensor& x,
                                    const Projection (&projections)[kCount]) {
-  const auto each = [&]<size_t... kIndex>(std::index_sequence<kIndex...>) {
-    JointProduct products[] = {projections[kIndex].layer.product(projections[kIndex].dtype)...};
-    context.backend.matmul_each(x, products, projections[0].layer.product_tree());
-    return std::array<Tensor, kCount>{
-        projections[kIndex].layer.finish(context, products[kIndex], projections[kIndex].dtype)...};
-  };
-  return each(std::make_index_sequence<kCount>());
+  const auto results = project(context, x, std::span<const Projection>(projections));
+  return [&]<size_t... kIndex>(std::index_sequence<kIndex...>) {
+    return std::array<Tensor, kCount>{results[kIndex]...};
+  }
+  (std::make_index_sequence<kCount>());
 }
 
 }  // namespace strake

@@ -28,32 +28,28 @@ bool SparseIndexer::selects(const SequenceRows& sequence) const {
   return at(position.first);
 }
 
-void SparseIndexer::turn(Context& context, Tensor& heads,
-                         std::span<const SequenceRows> sequences) const {
-  for (const SequenceRows& sequence : sequences) {
-    Tensor rows = heads.slice(0, sequence.begin, sequence.end);
-    context.backend.rope(rows, rope_, sequence.first_position);
-  }
+bool SparseIndexer::selects(std::span<const SequenceRows> sequences) const {
+  return std::ranges::any_of(sequences, [&](const auto& each) { return selects(each); });
 }
 
-SparseIndexer::Projections SparseIndexer::project(Context& context, const Tensor& x,
-                                                  const Tensor& residual,
-                                                  std::span<const SequenceRows> sequences) const {
-  const int64_t rows = x.shape()[0];
-  const Tensor keys = norm_.forward(context, keys_.forward(context, x, DType::kF32));
-  Projections result{keys.reshape({rows, 1, head_dim_}), std::nullopt, std::nullopt};
-  turn(context, result.keys, sequences);
-  for (const SequenceRows& sequence : sequences)
-    context.backend.cache_store(sequence.cache[CachePart::kIndexKeys],
-                                result.keys.slice(0, sequence.begin, sequence.end),
+void SparseIndexer::place(Context& context, Projections& projections,
+                          std::span<const SequenceRows> sequences) const {
+  const int64_t rows = projections.keys.shape()[0];
+  // Rounded on their way to the cache.
+  const Tensor keys =
+      norm_.forward(context, projections.keys, DType::kF32).reshape({rows, 1, head_dim_});
+  for (const SequenceRows& sequence : sequences) {
+    const Tensor own = keys.slice(0, sequence.begin, sequence.end);
+    const HeadColumns columns[] = {{own, 0, head_dim_, &rope_}};
+    context.backend.store_heads(sequence.cache[CachePart::kIndexKeys], columns,
                                 sequence.first_position);
-  if (std::ranges::none_of(sequences, [&](const auto& each) { return selects(each); }))
-    return result;
-  result.queries =
-      queries_.forward(context, residual, context.activations).reshape({rows, heads_, head_dim_});
-  turn(context, *result.queries, sequences);
-  result.weights = weights_.forward(context, x, DType::kF32);
-  return result;
+  }
+  if (!projections.queries) return;
+  projections.queries = projections.queries->reshape({rows, heads_, head_dim_});
+  for (const SequenceRows& sequence : sequences) {
+    Tensor own = projections.queries->slice(0, sequence.begin, sequence.end);
+    context.backend.rope(own, rope_, sequence.first_position);
+  }
 }
 
 std::optional<Tensor> SparseIndexer::select(Context& context, const Projections& projections,

@@ -7,6 +7,7 @@
 #include "nn/batch.h"
 #include "nn/layer_loader.h"
 #include "nn/layer_norm.h"
+#include "nn/projections.h"
 
 namespace strake {
 
@@ -26,15 +27,24 @@ class SparseIndexer {
   // wq_b, wk, k_norm and weights_proj below the loader's path.
   SparseIndexer(LayerLoader load, const IndexerConfig& config);
 
-  // What a batch's rows contribute.
+  // Of attention's input: keys, and weights where some row has to select; of what attention's
+  // queries are made of: queries, likewise. Attention projects both together with its own.
+  Projection keys() const { return {keys_, DType::kF32}; }
+  Projection weights() const { return {weights_, DType::kF32}; }
+  Projection queries(DType dtype) const { return {queries_, dtype}; }
+  // Whether some row has to select. Throws NotRecordable where a step's last position would need
+  // another form than its first.
+  bool selects(std::span<const SequenceRows> sequences) const;
+
+  // What comes of them for a batch's rows.
   struct Projections {
-    Tensor keys;                    // [rows, 1, head_dim]
-    std::optional<Tensor> queries;  // [rows, heads, head_dim], where some row has to select
-    std::optional<Tensor> weights;  // float32 [rows, heads], likewise
+    Tensor keys;                    // float32 [rows, head_dim]
+    std::optional<Tensor> queries;  // [rows, heads * head_dim], then [rows, heads, head_dim]
+    std::optional<Tensor> weights;  // float32 [rows, heads]
   };
-  // x [rows, hidden], residual [rows, query_rank]. Keys are stored in their sequences' caches.
-  Projections project(Context& context, const Tensor& x, const Tensor& residual,
-                      std::span<const SequenceRows> sequences) const;
+  // Keys go to their sequences' caches, and queries turn.
+  void place(Context& context, Projections& projections,
+             std::span<const SequenceRows> sequences) const;
 
   // The positions that a sequence's rows attend to, int32 [its rows, count], ascending, then -1;
   // nothing where the whole sequence is no longer than that.
@@ -46,9 +56,7 @@ class SparseIndexer {
   int64_t count() const { return count_; }
 
  private:
-  // Throws NotRecordable where a step's last position would need another form than its first.
   bool selects(const SequenceRows& sequence) const;
-  void turn(Context& context, Tensor& heads, std::span<const SequenceRows> sequences) const;
 
   int64_t heads_;
   int64_t head_dim_;

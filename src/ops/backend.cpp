@@ -2,8 +2,6 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -27,71 +25,6 @@ bool is_cover(const PartialSums& sums) {
   Recycled<bool> there(sums.tree.nodes().size(), false);
   for (const int node : sums.nodes) there[static_cast<size_t>(node)] = true;
   return is_covered(sums.tree, 0, there);
-}
-
-// Whether `rows` rows from `at` on stand below `capacity`.
-void expect_positions(std::string_view op, const Position& at, int64_t rows, int64_t capacity) {
-  expect(at.first >= 0 && at.most <= capacity - rows, op,
-         "positions below {} expected, found {} rows from {} on", capacity, rows, at.most);
-}
-
-// As many as there are rows or heads, or none.
-void expect_count(size_t found, int64_t expected, std::string_view what) {
-  expect(found == 0 || found == static_cast<size_t>(expected), "attention",
-         "{} {} expected, found {}", expected, what, found);
-}
-
-void check_selected(const Tensor& q, const AttentionView& view) {
-  if (view.selected == nullptr) return;
-  const Shape& shape = view.selected->shape();
-  expect(view.selected->dtype() == DType::kI32 && shape.rank() == 2 && shape[0] == q.shape()[0] &&
-             shape[1] > 0 && !view.window,
-         "attention", "selected positions [{}, k], and no window expected, found {}", q.shape()[0],
-         shape.to_string());
-  // A kernel's own, not a caller's.
-  if (view.selected->device() != Device::cpu() || view.first_position.on_device != nullptr) return;
-  const auto rows = static_cast<size_t>(shape[0]);
-  const auto count = static_cast<size_t>(shape[1]);
-  const auto all = view.selected->data<int32_t>();
-  for (size_t row = 0; row < rows; ++row) {
-    const auto selected = all.subspan(row * count, count);
-    const auto end = std::find(selected.begin(), selected.end(), -1);
-    const bool ascends = std::adjacent_find(selected.begin(), end, std::greater_equal()) == end;
-    expect(end != selected.begin() && ascends && selected.front() >= 0 &&
-               end[-1] <= view.first_position.first + static_cast<int64_t>(row) &&
-               std::count(end, selected.end(), -1) == selected.end() - end,
-           "attention",
-           "selected positions that ascend up to the row's own, then -1 expected, found {} in row "
-           "{}",
-           fmt::join(selected, " "), row);
-  }
-}
-
-void check_attention(const Tensor& q, const CacheRows& keys, const AttentionView& view) {
-  expect_floating("attention", "q", q, 3);
-  const int64_t rows = q.shape()[0];
-  const Shape& shape = keys.shape();
-  expect(keys.dtype() == q.dtype(), "attention", "keys of {} expected, found {}",
-         to_string(q.dtype()), to_string(keys.dtype()));
-  expect(shape[2] == q.shape()[2], "attention",
-         "keys and values [heads, slots, D] that fit q expected, found {}, {}", q, shape);
-  expect(static_cast<int64_t>(view.heads.size()) == q.shape()[1], "attention",
-         "{} head indices expected, found {}", q.shape()[1], view.heads.size());
-  for (const int32_t head : view.heads)
-    expect(head >= 0 && head < shape[0], "attention", "key-value heads below {} expected, found {}",
-           shape[0], head);
-  expect(view.window.value_or(1) >= 1, "attention",
-         "a window of at least 1 position expected, found {}", view.window.value_or(1));
-  if (keys.is_ring())
-    expect(view.first_position.first >= 0 && view.window && *view.window + rows - 1 <= shape[1],
-           "attention",
-           "a window and rows that fit a ring of {} expected, found {} rows, window {}", shape[1],
-           rows, view.window.value_or(0));
-  else
-    expect_positions("attention", view.first_position, rows, shape[1]);
-  expect_count(view.sinks.size(), q.shape()[1], "sinks");
-  expect_count(view.row_scales.size(), rows, "scales of rows");
-  check_selected(q, view);
 }
 
 void check_rms_norm(const Tensor& x, const Tensor& w, DType dtype) {
@@ -212,97 +145,6 @@ Tensor Backend::rms_norm_part(const Tensor& x, const Tensor& w, const RowSquares
          "squares of {} rows expected, found {}", x.shape()[0], squares.sums);
   expect_result("rms_norm_part", dtype);
   return do_rms_norm_part(x, w, squares, dtype);
-}
-
-namespace {
-
-void check_rope(const Tensor& x, const RopeTable& table, const Position& first_position) {
-  expect_floating("rope", "x", x, 3);
-  expect(table.dims % 2 == 0 && table.dims <= x.shape()[2], "rope",
-         "an even number of at most {} dimensions expected, found {}", x.shape()[2], table.dims);
-  expect_dtype("rope", "frequencies", table.frequencies, DType::kF32, 1);
-  expect(table.frequencies.elements() == table.dims / 2, "rope",
-         "{} frequencies expected, found {}", table.dims / 2, table.frequencies);
-  expect(first_position.first >= 0, "rope", "a position of at least 0 expected, found {}",
-         first_position.first);
-}
-
-void check_cache_store(const CacheRows& cache, const Tensor& x, const Position& first_position) {
-  const Shape& shape = cache.shape();
-  expect_dtype("cache_store", "x", x, cache.dtype(), 3);
-  expect(shape[0] == x.shape()[1] && shape[2] == x.shape()[2], "cache_store",
-         "x [rows, {}, {}] expected, found {}", shape[0], shape[2], x);
-  if (cache.is_ring())
-    expect(first_position.first >= 0 && x.shape()[0] <= kRingUnit, "cache_store",
-           "up to {} rows expected, found {} rows from {} on", kRingUnit, x.shape()[0],
-           first_position.first);
-  else
-    expect_positions("cache_store", first_position, x.shape()[0], shape[1]);
-}
-
-}  // namespace
-
-void Backend::rope(Tensor& x, const RopeTable& table, const Position& first_position) {
-  check_rope(x, table, first_position);
-  do_rope(x, table, first_position);
-}
-
-void Backend::cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) {
-  check_cache_store(cache, x, first_position);
-  do_cache_store(cache, x, first_position);
-}
-
-void Backend::place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
-                          const Position& first_position) {
-  if (heads.rope != nullptr)
-    for (const Tensor* x : {&q, &heads.k}) check_rope(*x, *heads.rope, first_position);
-  check_cache_store(keys, heads.k, first_position);
-  check_cache_store(values, heads.v, first_position);
-  do_place_heads(q, heads, keys, values, first_position);
-}
-
-void Backend::do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
-                             const Position& first_position) {
-  if (heads.rope != nullptr) {
-    do_rope(q, *heads.rope, first_position);
-    do_rope(heads.k, *heads.rope, first_position);
-  }
-  do_cache_store(keys, heads.k, first_position);
-  do_cache_store(values, heads.v, first_position);
-}
-
-Tensor Backend::attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
-                          const AttentionView& view) {
-  check_attention(q, keys, view);
-  expect(values.dtype() == q.dtype(), "attention", "values of {} expected, found {}",
-         to_string(q.dtype()), to_string(values.dtype()));
-  expect(values.shape().with(2, 0) == keys.shape().with(2, 0) && values.is_ring() == keys.is_ring(),
-         "attention", "keys and values [heads, slots, D] that fit q expected, found {}, {}, {}", q,
-         keys.shape(), values.shape());
-  return do_attention(q, {keys, values, values.shape()[2]}, view);
-}
-
-Tensor Backend::attention(const Tensor& q, const CacheRows& keys, int64_t value_width,
-                          const AttentionView& view) {
-  check_attention(q, keys, view);
-  expect(value_width >= 0 && value_width <= keys.shape()[2], "attention",
-         "values of at most {} elements expected, found {}", keys.shape()[2], value_width);
-  return do_attention(q, {keys, keys, value_width}, view);
-}
-
-Tensor Backend::select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
-                            const IndexView& view) {
-  expect_floating("select_keys", "q", q, 3);
-  expect_dtype("select_keys", "weights", weights, DType::kF32, 2);
-  expect(weights.shape() == Shape{q.shape()[0], q.shape()[1]}, "select_keys",
-         "weights [{}, {}] expected, found {}", q.shape()[0], q.shape()[1], weights);
-  expect(keys.dtype() == q.dtype() && keys.shape().with(1, 0) == Shape{1, 0, q.shape()[2]} &&
-             !keys.is_ring(),
-         "select_keys", "keys [1, slots, {}] like q, no ring expected, found {}", q.shape()[2],
-         keys.shape());
-  expect_positions("select_keys", view.first_position, q.shape()[0], keys.shape()[1]);
-  expect(view.count >= 1, "select_keys", "at least 1 key expected, found {}", view.count);
-  return do_select_keys(q, weights, keys, view);
 }
 
 Tensor Backend::gated(const Tensor& gate, const Tensor& up, Activation activation) {

@@ -18,17 +18,41 @@ void check_held(std::string_view op, std::span<const HeldRows> held) {
            rows.first, rows.part);
 }
 
-}  // namespace
+constexpr int kRoot[] = {0};
 
-Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
-                              const PartialSums& sums) {
+void check_gather(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                  const PartialSums& sums) {
   check_product("gather_matmul", x, w, 3, sums);
   expect(indices.lhs.size() == indices.rhs.size(), "gather_matmul",
          "as many lhs as rhs indices expected, found {} and {}", indices.lhs.size(),
          indices.rhs.size());
   check_indices("gather_matmul", "lhs indices", indices.lhs, x.shape()[0]);
   check_indices("gather_matmul", "rhs indices", indices.rhs, w.shape()[0]);
+}
+
+// A whole product [1, rows, N].
+Tensor rounded(const Tensor& product, DType dtype) {
+  return product.reshape({product.shape()[1], product.shape()[2]}).to(dtype);
+}
+
+}  // namespace
+
+Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                              const PartialSums& sums) {
+  check_gather(x, w, indices, sums);
   return do_gather_matmul(x, w, indices, sums);
+}
+
+Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                              const SumTree& tree, DType dtype) {
+  check_gather(x, w, indices, {tree, kRoot});
+  expect_result("gather_matmul", dtype);
+  return do_gather_matmul_to(x, w, indices, tree, dtype);
+}
+
+Tensor Backend::do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                                    const SumTree& tree, DType dtype) {
+  return rounded(do_gather_matmul(x, w, indices, {tree, kRoot}), dtype);
 }
 
 Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
@@ -50,8 +74,8 @@ Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixt
 }
 
 Tensor Backend::do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                               const PartialSums& sums) {
-  return gather_matmul(x, w, rows.indices(), sums);
+                               const SumTree& tree, DType dtype) {
+  return gather_matmul(x, w, rows.indices(), tree, dtype);
 }
 
 Tensor Backend::do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
@@ -90,9 +114,10 @@ Tensor Backend::spread_weights(const Routing& routing, int64_t experts) {
 }
 
 Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                              const PartialSums& sums) {
-  check_product("gather_matmul", x, w, 3, sums);
-  return do_gather_rows(x, w, rows, sums);
+                              const SumTree& tree, DType dtype) {
+  check_product("gather_matmul", x, w, 3, {tree, kRoot});
+  expect_result("gather_matmul", dtype);
+  return do_gather_rows(x, w, rows, tree, dtype);
 }
 
 Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,

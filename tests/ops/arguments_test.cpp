@@ -160,6 +160,36 @@ TEST_F(Arguments, OfCacheStore) {
           std::numeric_limits<int64_t>::max());
 }
 
+TEST_F(Arguments, OfHeadColumns) {
+  const RopeTable rope{RopeTable::Pairs::kHalves, 4, f32({2})};
+  const Tensor x = f32({2, 3, 8}), other = f32({2, 1, 8}),
+               whole = Tensor::zeros(DType::kU8, {2, 3, 8});
+  const auto refused = [&](const std::string& part, const std::vector<HeadColumns>& columns,
+                           int64_t first = 0) {
+    expect_refused(part, [&] { backend_->join_heads(columns, DType::kF32, first); });
+    CacheRows cache(f32({3, 9, 8}));
+    expect_refused(part, [&] { backend_->store_heads(cache, columns, first); });
+  };
+  refused("columns expected, found none", {});
+  refused("floating x with 3 axes expected, found U8", {{whole, 0, 8}});
+  refused("as many rows and heads expected, found F32 [2, 3, 8], F32 [2, 1, 8]",
+          {{x, 0, 4}, {other, 4, 8}});
+  refused("columns of F32 [2, 3, 8] expected, found [4, 9)", {{x, 4, 9}});
+  refused("columns of F32 [2, 3, 8] expected, found [-1, 2)", {{x, -1, 2}});
+  refused("columns of F32 [2, 3, 8] expected, found [5, 4)", {{x, 5, 4}});
+  refused("rope: an even number of at most 3 dimensions expected, found 4",
+          {{x, 0, 5}, {x, 5, 8, &rope}});
+  refused("rope: a position of at least 0 expected, found -1", {{x, 0, 8, &rope}}, -1);
+  const HeadColumns columns[] = {{x, 0, 7}}, all[] = {{x, 0, 8}};
+  expect_refused("join_heads: a floating result expected, found U8",
+                 [&] { backend_->join_heads(all, DType::kU8, 0); });
+  CacheRows cache(f32({3, 9, 8}));
+  expect_refused("store_heads: 3 heads of 8 columns expected, found 3 of 7",
+                 [&] { backend_->store_heads(cache, columns, 0); });
+  expect_refused("cache_store: positions below 9 expected, found 2 rows from 8 on",
+                 [&] { backend_->store_heads(cache, all, 8); });
+}
+
 TEST_F(Arguments, OfAttention) {
   const std::vector<int32_t> one{0};
   const auto refused = [&](const std::string& part, const Tensor& q, const Tensor& values,

@@ -194,6 +194,27 @@ TEST_F(Elementwise, RopeTurnsPairsByTheirPosition) {
         }
 }
 
+TEST_F(Elementwise, HeadsAreJoinedRoundedAndTurned) {
+  const RopeTable rope{RopeTable::Pairs::kHalves, 4, tensor_of({1, 0.25f}, {2})};
+  for (const DType dtype : kFloating)
+    for (const int64_t heads : {1, 3}) {
+      const Tensor x = random_weight(1, {2, heads, 8}), y = random_weight(2, {2, heads, 5});
+      const Tensor parts[] = {y.slice(2, 1, 5).to(dtype)};
+      Tensor turned = concatenate(parts, 2);
+      backend_->rope(turned, rope, 6);
+      const Tensor both[] = {x.slice(2, 2, 7).to(dtype), turned};
+      const Tensor expected = concatenate(both, 2);
+      const HeadColumns columns[] = {{x, 2, 7}, {y, 1, 5, &rope}};
+      EXPECT_TRUE(same_bits(backend_->join_heads(columns, dtype, 6), expected));
+
+      CacheRows cache(Tensor::zeros(dtype, {heads, 8, 9}));
+      CacheRows expected_cache(Tensor::zeros(dtype, {heads, 8, 9}));
+      backend_->store_heads(cache, columns, 6);
+      backend_->cache_store(expected_cache, expected, 6);
+      EXPECT_TRUE(same_bits(*cache.dense(), *expected_cache.dense()));
+    }
+}
+
 TEST_F(Elementwise, GatesAreWhatTheirActivationSays) {
   const std::vector<float> gates{0, 1, -1, 0.5f, 20, -20, 90, -90, 1000, -1000, 1e-20f, -3};
   const std::vector<float> ups{3, 2, 2, -1.5f, 0.25f, 8, -1, 1, 2, 5, 1, 0};

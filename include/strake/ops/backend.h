@@ -45,6 +45,15 @@ struct NewHeads {
   const RopeTable* rope;  // of queries and keys; nullptr: none
 };
 
+// Columns [begin, end) of heads x floating [M, heads, D]. Where there is a table, they turn as in
+// rope(), and those of x may turn, too.
+struct HeadColumns {
+  const Tensor& x;
+  int64_t begin;
+  int64_t end;
+  const RopeTable* rope = nullptr;
+};
+
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
 struct AttentionView {
   std::span<const int32_t> heads;
@@ -135,6 +144,9 @@ class Backend {
   // some milliseconds.
   virtual std::optional<double> copy_bandwidth() { return std::nullopt; }
 
+  // Tokens of a prompt that are run together: more take more memory, and gain nothing.
+  virtual int64_t prompt_rows() const { return 512; }
+
   // The host's weight in the place and layout that this backend's kernels read, its values
   // unchanged: for weights that multiply more than once. It serves products that compute these sums
   // on backends of this device and path alone, and cannot be sliced. On the CPU other weights are
@@ -152,6 +164,9 @@ class Backend {
   // x [T, K], w [E, N, K] -> float32 [nodes, rows, N]; indices are checked against T and E.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const PartialSums& sums);
+  // The whole products along `tree`, rounded to `dtype` [rows, N].
+  Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                       const SumTree& tree, DType dtype);
   // x [rows, K], w [E, N, K] -> float32 [nodes, tokens, N]. Each leaf of the tree is summed over a
   // token's experts first, in ascending order of experts, and the leaves' sums combine: with either
   // axis the result has the same bits however its elements are divided. Indices are checked.
@@ -179,7 +194,7 @@ class Backend {
   // As with the rows' indices and mixture; rows whose expert the rank does not hold may be there,
   // with undefined values. With `x` of gather_matmul() [tokens, K], of mix_matmul() its rows.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                       const PartialSums& sums);
+                       const SumTree& tree, DType dtype);
   Tensor mix_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                     const AxisSums& sums);
   // Row e of w [E, D] for each row of expert e -> float32 [rows, D].
@@ -213,6 +228,12 @@ class Backend {
   // What comes before attention to a sequence: rope() of q and k, and cache_store() of k and v. k
   // itself may be left as it was.
   void place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                   const Position& first_position);
+  // Columns of heads beside each other, rounded to `dtype` before they turn: [M, heads, all].
+  Tensor join_heads(std::span<const HeadColumns> parts, DType dtype,
+                    const Position& first_position);
+  // cache_store() of what join_heads() makes for the cache.
+  void store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                    const Position& first_position);
   // q [M, heads, D], keys [KV, slots, D], values [KV, slots, DV] -> [M, heads, DV], all of one
   // floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
@@ -251,7 +272,13 @@ class Backend {
   virtual Tensor do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   virtual void do_matmul_each(const Tensor& x, std::span<JointProduct> products,
                               const SumTree& tree);
+  virtual Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                                     const SumTree& tree, DType dtype);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                              const Position& first_position);
+  virtual Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
+                               const Position& first_position);
+  virtual void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                               const Position& first_position);
   virtual NormedSum do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
                                     DType dtype);
@@ -272,7 +299,7 @@ class Backend {
                                                             const Await& await) = 0;
   virtual Tensor do_spread_weights(const Routing& routing, int64_t experts) = 0;
   virtual Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                                const PartialSums& sums);
+                                const SumTree& tree, DType dtype);
   virtual Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                              const AxisSums& sums);
   virtual Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows);

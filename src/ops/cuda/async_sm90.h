@@ -18,6 +18,9 @@ __device__ __forceinline__ void barrier_init(uint32_t barrier, uint32_t arrivals
 __device__ __forceinline__ void barrier_init_done() {
   asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
 }
+__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
 __device__ __forceinline__ void barrier_arrive_expect(uint32_t barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
@@ -61,6 +64,23 @@ __device__ __forceinline__ void copy_box(const CUtensorMap& map, uint32_t to, ui
       " [%0], [%1, {%3, %4}], [%2];" ::"r"(to),
       "l"(&map), "r"(barrier), "r"(column), "r"(row)
       : "memory");
+}
+
+// A multiple of 16 bytes from shared memory that ordinary instructions wrote before this thread's
+// show_to_async().
+__device__ __forceinline__ void copy_out(void* to, uint32_t from, int bytes) {
+  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(from),
+               "r"(bytes)
+               : "memory");
+}
+// Until what this thread copied out is there.
+__device__ __forceinline__ void wait_for_copies_out() {
+  asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;" ::: "memory");
+}
+// What ordinary instructions wrote to shared memory, and this thread knows of, becomes visible to
+// its products and copies.
+__device__ __forceinline__ void show_to_async() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
 // This lane's bytes: 4, 8 or 16.

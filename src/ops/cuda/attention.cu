@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "ops/cuda/attention_call.h"
+#include "ops/cuda/attention_steps.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/ptx.h"
 #include "ops/cuda/reduce.h"
@@ -11,16 +11,20 @@
 namespace strake::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
-constexpr int kColumns = 32;                       // of a block: four a thread
-constexpr int kParts = kThreads / (kColumns / 4);  // threads that share a column
-constexpr int kEarly = 4;                          // chunks of a thread
+constexpr int kColumns = 32;  // of a block: four a thread
+constexpr int kEarly = 4;     // chunks of a thread
 
-// A block has a row's columns [32 y, 32 y + 32). Each of 32 threads sums every 32nd chunk, then the
-// four of a warp meet, then the warps, in order.
-template <class T>
-__global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall call) {
+// Of the block. Where chunks are at most so many, no thread is without one: the GPU has room for
+// the blocks of 64 heads at once.
+constexpr int kThreads = 256;
+constexpr int kLatentThreads = kMostLatentChunks / kEarly * (kColumns / 4);
+
+// A block has a row's columns [32 y, 32 y + 32). Each of `kParts` threads sums every kParts-th
+// chunk, then the four of a warp meet, then the warps, in order.
+template <class T, int kBlockThreads>
+__global__ void __launch_bounds__(kBlockThreads) combine_kernel(const AttentionCall call) {
+  constexpr int kWarps = kBlockThreads / 32;
+  constexpr int kParts = kBlockThreads / (kColumns / 4);  // threads that share a column
   __shared__ float largest_of[kWarps], total_of[kWarps];
   __shared__ float4 sums[kWarps][kColumns / 4];
   let_successor_start();
@@ -66,21 +70,14 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(const AttentionCall c
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) most = fmaxf(most, largest_of[i]);
 
-  float total = 0;
-  float4 sum{};
-  const auto add = [&](const Partial& partial, const float4& values) {
-    const float weight = exp2_fast(partial.largest - most);
-    total += weight * partial.total;
-    sum.x += weight * values.x;
-    sum.y += weight * values.y;
-    sum.z += weight * values.z;
-    sum.w += weight * values.w;
-  };
+  JoinedSums joined{most};
 #pragma unroll
-  for (int i = 0; i < kEarly; ++i) add(early[i], early_values[i]);
+  for (int i = 0; i < kEarly; ++i) joined.add(early[i], early_values[i]);
 #pragma unroll 4
   for (int chunk = own + kEarly * kParts; chunk < count; chunk += kParts)
-    add(sums_of(chunk), values_of(chunk));
+    joined.add(sums_of(chunk), values_of(chunk));
+  float total = joined.total;
+  float4 sum = joined.sum;
 #pragma unroll
   for (int mask = kColumns / 4; mask < 32; mask *= 2) {
     total += __shfl_xor_sync(0xffffffffu, total, mask);
@@ -119,20 +116,27 @@ bool has_partials(const AttentionShape& shape, int64_t tokens) {
   return shape.heads > 0 && tokens <= kFewQueries;
 }
 
+// Partial results at most.
 int64_t partials_of(const AttentionShape& shape, const TokenRows& rows) {
-  return rows.count() * shape.heads * most_chunks(shape, rows.tokens);
+  const int64_t chunks = most_chunks(shape, rows.tokens);
+  const bool divided = chunks <= kShortChunks && !is_latent(shape);
+  return rows.count() * shape.heads * chunks * (divided ? kChunkQuarters : 1);
+}
+
+template <class T, int kBlockThreads>
+void start_combine(const AttentionLaunch& at) {
+  const dim3 grid{static_cast<unsigned>(at.sequences * at.call.tokens * at.call.heads),
+                  static_cast<unsigned>(ceil_divide(at.call.value_width, kColumns))};
+  launch({"attention's chunks", grid, kBlockThreads, 0, at.stream, Order::kOverlapping},
+         combine_kernel<T, kBlockThreads>, at.call);
 }
 
 void combine(const AttentionLaunch& at) {
   visit_floating(at.shape.dtype, [&]<class T>(T) {
-    launch({"attention's chunks",
-            {static_cast<unsigned>(at.sequences * at.call.tokens * at.call.heads),
-             static_cast<unsigned>(ceil_divide(at.call.value_width, kColumns))},
-            kThreads,
-            0,
-            at.stream,
-            Order::kOverlapping},
-           combine_kernel<T>, at.call);
+    if (is_latent(at.shape))
+      start_combine<T, kLatentThreads>(at);
+    else
+      start_combine<T, kThreads>(at);
   });
 }
 
@@ -185,6 +189,7 @@ void attention(const AttentionShape& shape, const AttentionOperands& operands,
   const AttentionLaunch at{shape, make_call(shape, operands, rows),
                            static_cast<int>(rows.sequences), stream};
   const bool few = has_partials(shape, rows.tokens);
+  if (few && attend_short(at)) return;
   if (!attend_latent(at) && !(few ? attend_few(at) : attend_many(at))) attend_any(at);
   if (few) combine(at);
 }

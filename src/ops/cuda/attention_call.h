@@ -11,6 +11,9 @@ namespace strake::cuda {
 
 inline constexpr int kChunk = 256;  // positions whose softmax is one partial result
 inline constexpr int kFewQueries = 16;
+// Where there are so few chunks, each is shared by four blocks.
+inline constexpr int kShortChunks = 8;
+inline constexpr int kChunkQuarters = 4;  // of a chunk
 inline constexpr float kLowest = -FLT_MAX;
 inline constexpr float kLog2E = 1.4426950408889634f;
 
@@ -36,8 +39,8 @@ struct AttentionCall {
   const float* sinks;
   const float* row_scales;
   void* out;
-  Partial* partials;  // [rows, heads, chunks]
-  float* mixed;       // [rows, heads, chunks, padded value_width]
+  Partial* partials;  // [rows, heads, chunks], or of attend_short [rows, heads, chunks, quarters]
+  float* mixed;       // the same, [..., padded value_width]
   CodeFormat key_format;
   CodeFormat value_format;
   float scale;
@@ -60,7 +63,7 @@ __host__ __device__ constexpr int padded_width(int value_width) {
 
 // Chunks of latent vectors have whole tiles of positions, and grow so that there are only so many:
 // a partial result is larger than the latents of a tile.
-inline constexpr int kLatentTile = 128;
+inline constexpr int kLatentTile = 64;
 inline constexpr int kMostLatentChunks = 64;
 
 // Positions of a chunk for a row that sees up to `end`.
@@ -129,11 +132,15 @@ struct AttentionLaunch {
   int sequences;
   cudaStream_t stream;
 };
+// Of few rows to few positions; results are complete.
+bool attend_short(const AttentionLaunch& launch);
 bool attend_few(const AttentionLaunch& launch);
 bool attend_many(const AttentionLaunch& launch);
+// Some of what attend_many() takes, on GPUs of compute capability 9.0.
+bool attend_many_sm90(const AttentionLaunch& launch, int multiprocessors);
 bool attend_latent(const AttentionLaunch& launch);
 // On GPUs of compute capability 9.0.
-void attend_latent_sm90(const AttentionLaunch& launch);
+void attend_latent_sm90(const AttentionLaunch& launch, int multiprocessors);
 void attend_any(const AttentionLaunch& launch);
 // Whether attend_latent() takes it.
 bool is_latent(const AttentionShape& shape);

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
   T* const weights = tiles + 2 * kKeys * kWidth;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int warp_row = warp % 2 * 32, quarter = warp / 2;
-  const LatentRow token(call);
+  const LatentRow token(call, static_cast<int>(blockIdx.x));
   const int begin = token.begin, end = token.end;
   if (begin >= end) return;
   const auto copy = [&](int first) {
@@ -188,15 +188,9 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
 template <class T>
 void start(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
-  launch({"latent attention", latent_grid(at), kThreads, kShared, at.stream, Order::kOverlapping},
-         attend_latent_kernel<T>, call);
-}
-
-int attribute(cudaDeviceAttr which) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&value, which, device), "the device's attributes");
-  return value;
+  launch(
+      {"latent attention", latent_grid(at, 1), kThreads, kShared, at.stream, Order::kOverlapping},
+      attend_latent_kernel<T>, call);
 }
 
 }  // namespace
@@ -205,14 +199,14 @@ bool is_latent(const AttentionShape& shape) {
   if (shape.width != kWidth || shape.value_width != kValueWidth || shape.value_stride != kWidth ||
       shape.cached_heads != 1 || shape.dtype == DType::kF32 || shape.key_format || shape.window > 0)
     return false;
-  return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) >=
+  return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) >=
          static_cast<int>(kShared + sizeof(float) * kQuarters * kHeads);
 }
 
 bool attend_latent(const AttentionLaunch& at) {
   if (!is_latent(at.shape)) return false;
-  if (attribute(cudaDevAttrComputeCapabilityMajor) == 9)
-    attend_latent_sm90(at);
+  if (device_attribute(cudaDevAttrComputeCapabilityMajor) == 9)
+    attend_latent_sm90(at, device_attribute(cudaDevAttrMultiProcessorCount));
   else if (at.shape.dtype == DType::kBF16)
     start<__nv_bfloat16>(at);
   else

@@ -252,6 +252,9 @@ bool start_of(const AttentionLaunch& at) {
 
 bool attend_many(const AttentionLaunch& at) {
   if (at.shape.key_format || at.shape.selected > 0) return false;
+  if (device_attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
+      attend_many_sm90(at, device_attribute(cudaDevAttrMultiProcessorCount)))
+    return true;
   if (at.shape.dtype == DType::kBF16) return start_of<__nv_bfloat16>(at);
   if (at.shape.dtype == DType::kF16) return start_of<__half>(at);
   return false;

@@ -185,8 +185,7 @@ NormedSum CudaBackend::do_add_rms_norm(const Tensor& x, const Tensor& y, const R
   NormedSum result{x.beside(DType::kF32, x.shape()), x.beside(dtype, x.shape())};
   if (x.elements() == 0) return result;
   NormRows rows = norm_rows(x);
-  rows.pieces = floats(y);
-  rows.steps.count = 1;
+  rows.added = floats(y);
   rows.sum = floats(result.sum);
   cuda::rms_norm(rows,
                  {.weight = address(norm.weight), .dtype = norm.weight.dtype(), .eps = norm.eps},

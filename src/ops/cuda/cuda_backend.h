@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   std::string_view path() const override { return path_; }
   std::optional<int64_t> free_memory() const override;
   std::optional<double> copy_bandwidth() override;
+  int64_t prompt_rows() const override { return 2048; }
   void require_valid(const Await& await) override;
   std::unique_ptr<Recording> record(const std::function<void()>& operations) override;
   std::unique_ptr<TokenChooser> token_chooser(const SamplingRule& rule,
@@ -44,6 +45,8 @@ class CudaBackend final : public Backend {
                       const SumTree& tree) override;
   Tensor do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                           const PartialSums& sums) override;
+  Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
+                             const SumTree& tree, DType dtype) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
@@ -55,7 +58,7 @@ class CudaBackend final : public Backend {
                                                     const Await& await) override;
   Tensor do_spread_weights(const Routing& routing, int64_t experts) override;
   Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                        const PartialSums& sums) override;
+                        const SumTree& tree, DType dtype) override;
   Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                      const AxisSums& sums) override;
   Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows) override;
@@ -73,6 +76,10 @@ class CudaBackend final : public Backend {
   void do_rope(Tensor& x, const RopeTable& table, const Position& first_position) override;
   void do_cache_store(CacheRows& cache, const Tensor& x, const Position& first_position) override;
   void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
+                      const Position& first_position) override;
+  Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
+                       const Position& first_position) override;
+  void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                       const Position& first_position) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
@@ -94,17 +101,36 @@ class CudaBackend final : public Backend {
   // on the number of rows.
   void multiply(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
                 float* out);
+  // Where one goes, rounded to this dtype.
+  struct Result {
+    void* data;
+    DType dtype;
+  };
+  // What runs right before and after it with the same x.
+  struct Neighbours {
+    bool before;
+    bool after;
+  };
   void multiply_packed(const Operand& x, const GpuWeight& w, int64_t index, const PartialSums& sums,
-                       float* out);
+                       Result out, Neighbours neighbours = {});
+  // The root's sums, of any number of rows.
+  Tensor multiply_to(const Tensor& x, const JointProduct& product, const SumTree& tree,
+                     Neighbours neighbours);
   FewRowsWorkspace workspace(const FewRowsCall& call);
+  // Where there is some, or may be.
+  float* many_rows_workspace();
   // Runs the call with the workspace, ahead of its predecessor's end where it may.
   void run(const FewRowsCall& call);
   Tensor combine_leaves(const Tensor& leaves, const PartialSums& sums);
   Tensor gather_by_matrix(const Tensor& x, const GpuWeight& w, const GatherIndices& indices,
                           const PartialSums& sums);
-  // Rows of x with an expert each, all told in device memory.
+  // Rows of x with an expert each, all told in device memory: `dtype` [nodes, rows, N].
   std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows,
-                                   const PartialSums& order);
+                                   const PartialSums& order, DType dtype);
+  // The same of rows that the host knows.
+  std::optional<Tensor> gather_few(const Tensor& x, const GpuWeight& w,
+                                   const GatherIndices& indices, const PartialSums& sums,
+                                   DType dtype);
   Tensor mix_few(const Tensor& x, const GpuWeight& w, const ExpertRows& rows, const AxisSums& sums);
   Tensor mix_by_matrix(const Tensor& x, const GpuWeight& w, const Mixture& mixture,
                        const PartialSums& sums);
@@ -114,6 +140,8 @@ class CudaBackend final : public Backend {
     return Tensor::from<T>(values, {static_cast<int64_t>(values.size())}).at(memory_);
   }
   Rope rope_of(const RopeTable& table);
+  // What one launch makes of columns that are to go beside each other; nothing where it cannot.
+  std::optional<HeadJobs> jobs_of(std::span<const HeadColumns> parts, DType dtype);
   CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
   const int32_t* address_of(const Position& position) {
     return position.on_device != nullptr ? position.on_device : constants_.position(position.first);
@@ -133,7 +161,8 @@ class CudaBackend final : public Backend {
   std::string path_;
   FewRowsDevice few_rows_;
   ManyRowsDevice many_rows_;
-  std::optional<Tensor> workspace_;  // zeros, of few_rows()
+  std::optional<Tensor> workspace_;     // zeros, of few_rows()
+  std::optional<Tensor> waiting_sums_;  // of many_rows()
   // Weights are read before the kernel before has ended: not those that it may have packed.
   Order next_product_ = Order::kAfter;
   Tensor invalid_;  // int32 [1]: whether some router's logit was not a number

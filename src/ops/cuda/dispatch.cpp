@@ -102,21 +102,24 @@ Tensor CudaBackend::do_spread_weights(const Routing& routing, int64_t experts) {
 }
 
 Tensor CudaBackend::do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
-                                   const PartialSums& sums) {
-  const auto& own = static_cast<const GpuRows&>(rows);
+                                   const SumTree& tree, DType dtype) {
+  const ExpertRows* const few = static_cast<const GpuRows&>(rows).few();
+  if (few == nullptr) return do_gather_matmul_to(x, w, rows.indices(), tree, dtype);
   const GpuWeight& weight = as_gpu_weight(w);
-  if (own.few() == nullptr) return do_gather_matmul(x, w, own.indices(), sums);
-  ExpertRows experts = *own.few();
+  ExpertRows experts = *few;
   experts.matrices = static_cast<int>(weight.matrices());
   if (experts.matrices == 0 || w.shape()[1] == 0)
-    return x.beside(DType::kF32, {nodes_of(sums), experts.rows, w.shape()[1]});
+    return x.beside(dtype, {experts.rows, w.shape()[1]});
   // Rows stay apart.
   experts.source = std::exchange(experts.token, nullptr);
   experts.factor = nullptr;
   experts.tokens = 0;
-  const PartialSums order = weight.is_divided() ? sums : weight.sums();
-  if (auto result = gather_few(x, weight, experts, order)) return *result;
-  return do_gather_matmul(x, w, own.indices(), sums);
+  const int root[] = {0};
+  const PartialSums whole{tree, root};
+  const PartialSums order = weight.is_divided() ? whole : weight.sums();
+  if (const auto result = gather_few(x, weight, experts, order, dtype))
+    return result->reshape({experts.rows, w.shape()[1]});
+  return do_gather_matmul_to(x, w, rows.indices(), tree, dtype);
 }
 
 Tensor CudaBackend::do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,

@@ -87,10 +87,20 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
       float sum = 0.0f;
       for (const uint32_t pair : {eight.x, eight.y, eight.z, eight.w})
         sum = sum + __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
+      // Registers 0 and 2 have the first of 16 inputs and the ninth.
+      using Codes = LaneCodes<Type::kFormat.coding>;
+      float shift = -static_cast<float>(Codes::shift(chunk % 2 * 2)) * sum;
 #pragma unroll
-      for (int other = 1; other < kChunks; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
-      if (there && chunk % kChunks == 0)
-        reinterpret_cast<float*>(shared + p.group_sums_at)[chunk / kChunks * rows + row] = sum;
+      for (int other = 1; other < kChunks; other *= 2) {
+        sum += __shfl_xor_sync(~0u, sum, other);
+        if constexpr (Type::kShiftSums) shift += __shfl_xor_sync(~0u, shift, other);
+      }
+      if (there && chunk % kChunks == 0) {
+        float* const to = reinterpret_cast<float*>(shared + p.group_sums_at) +
+                          chunk / kChunks * floats_of_group<Type>(p) + sum_column(p, row);
+        *to = sum;
+        if constexpr (Type::kShiftSums) to[p.group_sums] = shift;
+      }
     }
     __syncthreads();
   }
@@ -130,7 +140,6 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const int first_tile = p.leaves.tiles[work.first_leaf];
   const int size = p.columns * kTileRows;
   const auto* const group_sums = reinterpret_cast<const float*>(shared + p.group_sums_at);
-  const int tile_sums = kFormat.groups_per_block() * p.x_rows * p.x_halves;  // or a block's
   LaneColumns<kOctets> columns;
   if constexpr (!Work::kExperts) columns.set(work, 0, lane, shared_address(shared));
   LeafSums<Type, kOctets> leaf;
@@ -139,11 +148,12 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
 #pragma unroll 1
   for (int first = work.first_item; first < work.end_item; first += p.items_at_once, turn ^= 1) {
     const int count = work.items_at(first);
+    const int first_unit = work.units_before(first), end_unit = work.units_before(first + count);
     float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
 #pragma unroll 1
-    for (walk.begin(first); walk.more(); walk.next()) {
+    for (; walk.at() < end_unit; walk.next()) {
       const LeafUnit unit = walk.unit();
-      float* const to = sums + walk.index() * size;
+      float* const to = sums + (walk.at() - first_unit) * size;
       if (work.mixes()) {
         for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
         __syncwarp();
@@ -159,25 +169,30 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
           const uint8_t* codes = ring.wait();
           const uint8_t* scales = codes + p.ring.scales_at;
           const int chunk_end = min(tile + p.chunk_tiles, end);
-          const auto add = [&](int i) {
-            leaf.add_tile(p, codes + i * kFormat.tile_bytes(),
-                          scales + i / Shape::kPerBlock * kFormat.scale_block_bytes(), i, columns,
-                          (tile + i) * (kTileInputs * 2),
-                          group_sums + (tile + i) / Shape::kPerBlock * tile_sums, lane);
-          };
-          constexpr int kAtOnce = Shape::kAtOnce;
+          const auto add_chunk = [&]<ScaleType kScale>() {
+            const auto add = [&]<int kTiles>() {
+              leaf.template add_tiles<Work, kScale, kTiles>(
+                  p, codes, scales, columns, tile * (kTileInputs * 2),
+                  group_sums + tile / Shape::kPerBlock * kFormat.groups_per_block() *
+                                   floats_of_group<Type>(p),
+                  lane);
+              tile += kTiles;
+            };
+            constexpr int kAtOnce = Shape::kAtOnce;
 #pragma unroll 1
-          for (; tile + kAtOnce <= chunk_end; tile += kAtOnce) {
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) add(i);
-            codes += kAtOnce * kFormat.tile_bytes();
-            scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
-          }
-          if constexpr (kAtOnce > Shape::kPerBlock)
-            if (tile < chunk_end) {
-              add(0);
-              ++tile;
+            while (tile + kAtOnce <= chunk_end) {
+              add.template operator()<kAtOnce>();
+              codes += kAtOnce * kFormat.tile_bytes();
+              scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
             }
+            if constexpr (kAtOnce > Shape::kPerBlock)
+              if (tile < chunk_end) add.template operator()<1>();
+          };
+          // A branch of the chunk, not of each group.
+          if (kFormat.scaling == Scaling::kAffine16 && p.f16_scales != 0)
+            add_chunk.template operator()<ScaleType::kF16>();
+          else
+            add_chunk.template operator()<Shape::kScale>();
           __syncwarp();
           cursor.fill(ring);
           ring.leave();

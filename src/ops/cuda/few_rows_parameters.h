@@ -50,7 +50,8 @@ inline constexpr int kExpertVisitsBytes = 5120;
 // What sums are rounded to.
 enum class OutType : int { kF32, kBF16, kF16 };
 
-// Division by what the host knows. Right where dividend times divisor is at most 2^31.
+// Division by what the host knows. Right where dividend times divisor is at most 2^31; else, below
+// 2^31, a quotient may be more by one.
 struct Divisor {
   uint32_t multiplier = 0;
 
@@ -117,6 +118,7 @@ struct FewRowsParameters {
   int out_rows;
   int node_rows;  // of results: more than out_rows where a call is made part by part
   int row_tiles;  // of all matrices
+  Divisor by_row_tiles;
   ExpertRows experts;
   RingShape ring;
   int chunk_tiles;  // that a stage has at most
@@ -139,7 +141,8 @@ struct FewRowsParameters {
   int units;    // of the largest slice: items_at_once times its leaves
   int x_at;     // [x_rows * x_halves][x_row_bytes]
   int x_row_bytes;
-  int group_sums_at;  // [groups of the slice][x_rows * x_halves]
+  int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
+  int group_sums;     // x_halves times x_rows, an even number
   int visits_at;      // ExpertVisits
   int last_at;        // bool
 };

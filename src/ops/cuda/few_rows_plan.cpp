@@ -2,45 +2,43 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 namespace strake::cuda {
 namespace {
 
 int aligned(int bytes) { return (bytes + 127) / 128 * 128; }
 
-// Items taken at once, for which warps have about the same to do: as few as will do, or as many.
-enum class Prefer { kFew, kMany };
-int choose_items(int leaves, int warps, int most, Prefer prefer) {
-  int best = 1;
-  double best_use = 0;
-  for (int items = 1; items <= std::clamp(most, 1, 16); ++items) {
-    const int units = items * leaves;
-    if (items > 1 && units > 2 * warps) break;
-    const int turns = (units + warps - 1) / warps;
-    const double use = static_cast<double>(units) / (turns * warps);
-    if (use > best_use + (prefer == Prefer::kFew ? 0.01 : -0.01)) {
-      best_use = std::max(best_use, use);
-      best = items;
-    }
+// What sums may take of shared memory however many units they are of.
+constexpr int64_t kSumBytes = 16 * 1024;
+
+// Items that a block takes at once, of `share`: so many that its warps multiply as few units one
+// after the other as can be, and then as many as `most_units` allows: after them all wait for each
+// other.
+int choose_items(int leaves, int warps, int share, int64_t most_units) {
+  const auto units_of_a_warp = [&](int items) { return (items * leaves + warps - 1) / warps; };
+  int best = 1, least = std::numeric_limits<int>::max();
+  for (int items = 1; items <= share; ++items) {
+    if (items > 1 && items * leaves > most_units) break;
+    const int all = share / items * units_of_a_warp(items) + units_of_a_warp(share % items);
+    if (all > least) continue;
+    least = all;
+    best = items;
   }
   return best;
 }
 
-// The first of the rings that fits, if one does.
-bool choose_ring(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size,
-                 int64_t others) {
-  for (const FewRowsRing& ring : size.rings) {
-    if (ring.stages == 0) continue;
-    const int blocks =
-        std::max(1, ring.chunk_bytes / format.tile_bytes() / format.tiles_per_block());
-    p.chunk_tiles = blocks * format.tiles_per_block();
-    p.ring.scales_at = p.chunk_tiles * format.tile_bytes();
-    p.ring.stage_bytes = aligned(p.ring.scales_at + blocks * format.scale_block_bytes());
-    p.ring.stages = static_cast<int>(std::min<int64_t>(
-        (size.shared_bytes - others) / (size.warps * p.ring.stage_bytes), ring.stages));
-    if (p.ring.stages >= 2) return true;
-  }
-  return false;
+// As many stages of the ring as fit beside what else takes shared memory, if two do.
+bool set_ring(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size,
+              const FewRowsRing& ring, int64_t others) {
+  int blocks = std::max(1, ring.chunk_bytes / format.tile_bytes() / format.tiles_per_block());
+  if (blocks > 1) blocks -= blocks % 2;  // two tiles are multiplied at a time
+  p.chunk_tiles = blocks * format.tiles_per_block();
+  p.ring.scales_at = p.chunk_tiles * format.tile_bytes();
+  p.ring.stage_bytes = aligned(p.ring.scales_at + blocks * format.scale_block_bytes());
+  p.ring.stages = static_cast<int>(std::min<int64_t>(
+      (size.shared_bytes - others) / (size.warps * p.ring.stage_bytes), ring.stages));
+  return p.ring.stages >= 2;
 }
 
 }  // namespace
@@ -53,6 +51,7 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   if (experts.rows > 0) p.columns = std::min(columns_at_once, experts.rows);
   if (mixes) p.columns = experts.tokens;
   const int rows = p.x_rows * p.x_halves;
+  p.group_sums = p.x_halves * (p.x_rows + p.x_rows % 2);
   const bool affine = format.scaling == Scaling::kAffine16 || format.scaling == Scaling::kAffine32;
   int64_t items = p.row_tiles;
   if (experts.rows > 0) items *= mixes ? experts.groups : experts.rows;
@@ -68,32 +67,43 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     const int blocks_of_slice = std::max(1, size.multiprocessors / slices);
     const auto share = static_cast<int>(
         std::min<int64_t>((items + blocks_of_slice - 1) / blocks_of_slice, 1 << 20));
-    // Slices meet in memory, which takes its time: the less often the better.
-    p.items_at_once =
-        choose_items(most_leaves, size.warps, share, slices == 1 ? Prefer::kFew : Prefer::kMany);
     p.slices = slices;
     p.by_slices = Divisor(slices);
+    p.by_row_tiles = Divisor(p.row_tiles);
     p.least_leaves = leaves / slices;
     p.by_leaves[0] = Divisor(p.least_leaves);
     p.by_leaves[1] = Divisor(p.least_leaves + 1);
     p.by_columns = Divisor(p.columns);
-    p.units = p.items_at_once * most_leaves;
-    const int64_t sums = int64_t{2} * p.units * p.columns * kTileRows * 4;
     p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
     const int64_t x = int64_t{rows} * p.x_row_bytes;
+    const int64_t group_floats = (has_two_places(format.coding) ? 2 : 1) * p.group_sums;
     const int64_t group_sums =
-        affine ? int64_t{most_tiles} * kTileInputs / format.group * rows * 4 : 0;
+        affine ? int64_t{most_tiles} * kTileInputs / format.group * group_floats * 4 : 0;
     const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
     p.rings_at = aligned(size.warps * kMostStages * 8);
-    const int64_t others = p.rings_at + sums + x + group_sums + visits + 1024;
-    if (!choose_ring(p, format, size, others)) continue;
+    const int64_t others = p.rings_at + x + group_sums + visits + 1024;
+    // Large chunks first, then many units. Slices meet in memory, which takes its time: the less
+    // often the better.
+    const int64_t unit_sums = int64_t{2} * p.columns * kTileRows * 4;
+    const int64_t many =
+        std::max<int64_t>(size.warps * (slices == 1 ? 1 : 2), kSumBytes / unit_sums);
+    int64_t sums = 0;
+    bool fits = false;
+    for (const FewRowsRing& ring : size.rings)
+      for (const int64_t most_units : {many, int64_t{size.warps}}) {
+        if (fits || ring.stages == 0) continue;
+        p.items_at_once = choose_items(most_leaves, size.warps, share, most_units);
+        p.units = p.items_at_once * most_leaves;
+        sums = p.units * unit_sums;
+        fits = set_ring(p, format, size, ring, others + sums);
+      }
+    if (!fits) continue;
     p.sums_at = p.rings_at + size.warps * p.ring.stages * p.ring.stage_bytes;
     p.x_at = p.sums_at + aligned(static_cast<int>(sums));
     p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
     p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
     p.last_at = p.visits_at + aligned(static_cast<int>(visits));
-    const int64_t all_turns = (items + p.items_at_once - 1) / p.items_at_once;
-    const int64_t blocks = std::min<int64_t>(blocks_of_slice, all_turns);
+    const int64_t blocks = std::min<int64_t>(blocks_of_slice, items);
     p.blocks = static_cast<int>(blocks);
     p.block_items = static_cast<int>(items / blocks);
     p.blocks_with_more = static_cast<int>(items % blocks);

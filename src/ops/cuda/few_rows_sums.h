@@ -52,10 +52,15 @@ struct SumTarget {
   template <class Work>
   __device__ SumTarget(const Work& work, int item, int column, int row) {
     const FewRowsParameters& p = work.p;
-    const int part = Work::kExperts ? item / p.row_tiles : 0;
+    int part = 0, row_tile = item;
+    if constexpr (Work::kExperts) {
+      const ExpertItem of_experts(p, item);
+      part = of_experts.part;
+      row_tile = of_experts.row_tile;
+    }
     group = work.mixes() ? part : 0;
     matrix = Work::kExperts ? 0 : matrix_of(p, item);
-    output = (item - part * p.row_tiles) * kTileRows + row;
+    output = row_tile * kTileRows + row;
     out_row = column;
     if (Work::kExperts && !work.mixes()) {
       const bool there = column < work.visits->rows(part);

@@ -14,12 +14,30 @@ struct FewRowsShape {
   static constexpr int kPerBlock = kFormat.tiles_per_block();
   // Two tiles at a time wait for each other's instructions, not each for its own.
   static constexpr int kAtOnce = kFormat.coding == Coding::kDense ? 1 : 2;
+  // Of affine scales: those of 16 bits may be float16 instead.
+  static constexpr ScaleType kScale =
+      kFormat.scaling == Scaling::kAffine32 ? ScaleType::kF32 : ScaleType::kBf16;
   using Ring = WeightRing<kMostStages, kFormat.scaling == Scaling::kNone ? RingScales::kNone
                                                                          : RingScales::kThere>;
 };
 
+// Of experts, the visit or group of an item, and its row tile there.
+struct ExpertItem {
+  int part;
+  int row_tile;
+
+  __device__ ExpertItem(const FewRowsParameters& p, int item)
+      : part(p.by_row_tiles.quotient(item)), row_tile(item - part * p.row_tiles) {
+    if (row_tile >= 0) return;
+    // Dividends beyond what a divisor is right for have a quotient more by one.
+    --part;
+    row_tile += p.row_tiles;
+  }
+};
+
 // Which of the matrices a row tile belongs to.
 __device__ __forceinline__ int matrix_of(const FewRowsParameters& p, int row_tile) {
+  if (row_tile < p.matrices[1].first_tile) return 0;  // mostly
   int matrix = 0;
 #pragma unroll
   for (int i = 1; i < kMostJoined; ++i) matrix += row_tile >= p.matrices[i].first_tile ? 1 : 0;
@@ -74,34 +92,28 @@ struct FewRowsWork {
   }
   // Items from `first` on that are taken at once.
   __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
+  // Units of this block's items before that one.
+  __device__ int units_before(int item) const { return (item - first_item) * leaves; }
   // Which turn of this block's takes them, counted over all blocks of a slice.
   __device__ int turn_of(int first) const {
     return block * p.turns + (first - first_item) / p.items_at_once;
   }
 };
 
-// A warp's way through the units of a block.
+// A warp's way through the units of a block: those of an item after those of the one before.
 template <class Work, int kWarps>
 class UnitWalk {
  public:
-  __device__ UnitWalk(const Work& work, int warp) : work_(work), warp_(warp) {}
+  __device__ UnitWalk(const Work& work, int warp) : work_(work), at_(warp) {}
 
-  // Its first of the items from `first` on.
-  __device__ void begin(int first) {
-    first_ = first;
-    units_ = work_.items_at(first) * work_.leaves;
-    at_ = warp_;
-  }
-  __device__ bool more() const { return at_ < units_; }
+  __device__ int at() const { return at_; }
   __device__ void next() { at_ += kWarps; }
-  // Among the units of these items.
-  __device__ int index() const { return at_; }
   __device__ LeafUnit unit() const {
     const int item = work_.by_leaves.quotient(at_);
-    LeafUnit unit = {first_ + item, work_.first_leaf + at_ - item * work_.leaves};
+    LeafUnit unit = {work_.first_item + item, work_.first_leaf + at_ - item * work_.leaves};
     if constexpr (Work::kExperts) {
-      const int part = unit.row_tile / work_.p.row_tiles;
-      unit.row_tile -= part * work_.p.row_tiles;
+      const auto [part, row_tile] = ExpertItem(work_.p, unit.row_tile);
+      unit.row_tile = row_tile;
       unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
       unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
     } else {
@@ -113,10 +125,7 @@ class UnitWalk {
 
  private:
   const Work& work_;
-  int warp_;
-  int first_ = 0;
-  int units_ = 0;
-  int at_ = 0;
+  int at_;
 };
 
 // The chunks of weights that a warp multiplies, in order.
@@ -124,8 +133,7 @@ template <class Shape, class Work, int kWarps>
 class ChunkCursor {
  public:
   __device__ ChunkCursor(const Work& work, int warp)
-      : work_(work), walk_(work, warp), first_(work.first_item) {
-    walk_.begin(first_);
+      : work_(work), walk_(work, warp), units_(work.units_before(work.end_item)) {
     find_unit();
   }
   // Has the next one brought, if there is one.
@@ -165,19 +173,15 @@ class ChunkCursor {
   }
   // The next unit from where it stands on that has a visit.
   __device__ void find_unit() {
-    while (first_ < work_.end_item) {
-      for (; walk_.more(); walk_.next()) {
-        unit_ = walk_.unit();
-        if (unit_.visit < unit_.visit_end) return begin_visit();
-      }
-      first_ += work_.p.items_at_once;
-      walk_.begin(first_);
+    for (; walk_.at() < units_; walk_.next()) {
+      unit_ = walk_.unit();
+      if (unit_.visit < unit_.visit_end) return begin_visit();
     }
   }
 
   const Work& work_;
   UnitWalk<Work, kWarps> walk_;
-  int first_;  // item of those taken at once
+  int units_;  // of the block
   LeafUnit unit_ = {};
   int left_ = 0;  // tiles of the visit; 0: nothing is left at all
   const uint8_t* codes_ = nullptr;

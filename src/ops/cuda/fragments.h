@@ -19,6 +19,13 @@ __device__ __forceinline__ uint32_t masked_or(uint32_t word, uint32_t mask, uint
   return result;
 }
 
+// The same with (word & mask) ^ flipped.
+__device__ __forceinline__ uint32_t masked_xor(uint32_t word, uint32_t mask, uint32_t flipped) {
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(result) : "r"(word), "r"(mask), "r"(flipped));
+  return result;
+}
+
 // Pairs of bfloat16. Exact here: subnormal numbers are kept. (sm_80 has no other than this.)
 __device__ __forceinline__ uint32_t fma_pairs(uint32_t a, uint32_t b, uint32_t c) {
   uint32_t result;
@@ -73,28 +80,14 @@ struct LaneCodes {
 
   // Register `reg` (a constant after unrolling) of the tile's 16.
   __device__ __forceinline__ uint32_t pair(int reg) const {
-    // Integers: the bits below 2^7 of 128, in mantissas of 7 bits.
-    constexpr uint32_t k128 = 0x43004300u;
-    if constexpr (kCoding == Coding::kUInt2 || kCoding == Coding::kUInt3) {
-      const int at = reg % 8 % 3 * 2;
-      const int shift = reg % 8 / 3 * 6;
-      uint32_t bits = masked_or(words[reg / 8] >> shift, pair_of(3u << at), k128);
-      if constexpr (kCoding == Coding::kUInt3)
-        bits = masked_or(moved(words[2], one_bit_place(reg), at + 2), pair_of(4u << at), bits);
-      return fma_pairs(bits, power_pair(-at), power_pair(7 - at) | 0x80008000u);
-    } else if constexpr (kCoding == Coding::kUInt4 || kCoding == Coding::kUInt5 ||
-                         kCoding == Coding::kUInt6) {
-      uint32_t bits = masked_or(words[reg / 4] >> reg % 4 * 4, pair_of(15), k128);
-      if constexpr (kCoding == Coding::kUInt5)
-        bits = masked_or(moved(words[4], one_bit_place(reg), 4), pair_of(16), bits);
-      if constexpr (kCoding == Coding::kUInt6)
-        bits = masked_or(moved(words[4 + reg / 8], 2 * (reg % 8), 4), pair_of(48), bits);
-      return add_pairs(bits, k128 | 0x80008000u);
-    } else if constexpr (kCoding == Coding::kUInt8) {
+    if constexpr (kCoding == Coding::kUInt8) {
       const uint32_t word = words[reg / 2] >> reg % 2 * 8;
-      const uint32_t low = masked_or(word, pair_of(127), k128);   // 128 and the lower bits
-      const uint32_t high = masked_or(word, pair_of(128), k128);  // 128 or 256
+      const uint32_t low = masked_or(word, pair_of(127), power_pair(7));   // 128 and the lower bits
+      const uint32_t high = masked_or(word, pair_of(128), power_pair(7));  // 128 or 256
       return add_pairs(add_pairs(high, power_pair(8) | 0x80008000u), low);
+    } else if constexpr (kShifted) {
+      return add_pairs(shifted_pair(reg),
+                       power_pair(7 - mantissa_place(kCoding, reg)) | 0x80008000u);
     } else if constexpr (kCoding == Coding::kE2M1) {
       constexpr uint32_t kMask = 0x81c081c0u;
       const uint32_t word = words[reg / 4];
@@ -108,6 +101,32 @@ struct LaneCodes {
       return pairs[reg % 2];
     } else {
       return words[reg];
+    }
+  }
+
+  // Integers cost an instruction less where each may be more by shift(reg).
+  static constexpr bool kShifted =
+      kCoding != Coding::kE2M1 && kCoding != Coding::kE4M3 && kCoding != Coding::kDense;
+  static constexpr int shift(int reg) {
+    return kCoding == Coding::kUInt8 ? -128 : 1 << (7 - mantissa_place(kCoding, reg));
+  }
+  __device__ __forceinline__ uint32_t shifted_pair(int reg) const {
+    if constexpr (kCoding == Coding::kUInt8) {
+      const uint32_t word = words[reg / 2] >> reg % 2 * 8;
+      // 128 and the lower bits; -256 or -128.
+      return add_pairs(masked_xor(word, pair_of(128), power_pair(8) | 0x80008000u),
+                       masked_or(word, pair_of(127), power_pair(7)));
+    } else {
+      constexpr int kLow = has_two_places(kCoding) ? 2 : 4;  // bits
+      const int place = mantissa_place(kCoding, reg), high = place + kLow;
+      const uint32_t low = rotate_right(words[reg * kLow / 16], rotation(kCoding, reg));
+      uint32_t bits = masked_or(low, pair_of(((1u << kLow) - 1) << place), power_pair(7 - place));
+      if constexpr (kBits == kLow + 1)
+        bits = masked_or(moved(words[kLow], one_bit_place(reg), high), pair_of(1u << high), bits);
+      if constexpr (kBits == kLow + 2)
+        bits =
+            masked_or(moved(words[kLow + reg / 8], 2 * (reg % 8), high), pair_of(3u << high), bits);
+      return bits;
     }
   }
 
@@ -154,6 +173,16 @@ struct PowerScales {
   __device__ __forceinline__ uint32_t factor(int index) const {
     return both(index) * 128 + power_pair(-kExponent - 127);
   }
+  // Those of a group for both rows of a lane, g in the lower half.
+  __device__ __forceinline__ uint32_t rows(int group) const {
+    return __byte_perm(bytes, 0, group == 0 ? 0x4140 : 0x4342);
+  }
+  __device__ __forceinline__ uint32_t rows_factor(int group) const {
+    return rows(group) * 128 + power_pair(-kExponent - 127);
+  }
+  __device__ __forceinline__ uint32_t rows_second(int group) const {
+    return __vmaxu2(rows(group) * 128, pair_of(0x40));
+  }
   // The two steps: first 2^-kExponent, then this: byte 0 is a subnormal number, 255 is infinity.
   static constexpr uint32_t kFirst = power_pair(-kExponent);
   __device__ __forceinline__ uint32_t second(int index) const {
@@ -181,6 +210,20 @@ __device__ __forceinline__ uint32_t low_twice(uint32_t pair) {
 }
 __device__ __forceinline__ uint32_t high_twice(uint32_t pair) {
   return __byte_perm(pair, 0, 0x3232);
+}
+
+// A pair by one half of `factors`, 0 the lower: one instruction takes the half by itself.
+__device__ __forceinline__ uint32_t multiply_pairs_by(uint32_t pair, uint32_t factors, int half) {
+  uint32_t twice;
+  if (half == 0)
+    asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {low, low};\n}"
+        : "=r"(twice)
+        : "r"(factors));
+  else
+    asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {high, high};\n}"
+        : "=r"(twice)
+        : "r"(factors));
+  return multiply_pairs(pair, twice);
 }
 
 }  // namespace strake::cuda

@@ -12,61 +12,106 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int64_t kMostRows = 65535;  // of a grid
 
+// Rows, positions and slots are counted in 32 bits, in which division takes a third of the time.
 struct Place {
-  int64_t sequence;
-  int64_t position;
+  uint32_t sequence;
+  uint32_t token;
+
+  __device__ Place(const TokenRows& rows, int64_t row)
+      : sequence(static_cast<uint32_t>(row) / static_cast<uint32_t>(rows.tokens)),
+        token(static_cast<uint32_t>(row) - sequence * static_cast<uint32_t>(rows.tokens)) {}
+  __device__ uint32_t position(const TokenRows& rows) const {
+    return static_cast<uint32_t>(rows.first_positions[sequence]) + token;
+  }
 };
-__device__ Place place_of(const TokenRows& rows, int64_t row) {
-  const int64_t sequence = row / rows.tokens;
-  return {sequence, int64_t{rows.first_positions[sequence]} + row % rows.tokens};
-}
 
 // Of a cache, the row of a head's position.
-__device__ int64_t cached_row(const CachedSequence& cache, int64_t head, int64_t position) {
-  return head * cache.slots + position % cache.slots;
+__device__ int64_t cached_row(int64_t slots, int64_t head, uint32_t position) {
+  return head * slots + position % static_cast<uint32_t>(slots);
 }
 
+// Where a sequence's heads go.
+struct HeadTarget {
+  void* data;
+  int64_t slots = 0;  // of a cache
+
+  __device__ HeadTarget(const HeadJobs& jobs, const HeadJob& job, uint32_t sequence)
+      : data(job.to.data) {
+    if (job.target == HeadsTo::kRows) return;
+    const CachedSequence& cache = jobs.caches[sequence];
+    data = (job.target == HeadsTo::kKeys ? cache.keys : cache.values).elements;
+    slots = cache.slots;
+  }
+  // Of its elements, where a head of a row begins.
+  __device__ int64_t begin(const HeadJob& job, int64_t row, int64_t head, uint32_t position) const {
+    if (job.target == HeadsTo::kRows) return row * job.to.row_stride + head * job.to.head_stride;
+    return cached_row(slots, head, position) * job.cache_width + job.cache_column;
+  }
+};
+
+// A pair of a head that turns, or, from `rope.pairs` on, an element that does not. What it needs is
+// asked for when it is made, and not waited for until it is put.
 template <class In, class T>
-__device__ void turn_head(const In* from, T* to, const HeadJob& job, int64_t position) {
-  const Rope& rope = job.rope;
-  const auto value = [&](int64_t i) { return rounded<T>(to_float(from[i])); };
-  for (int64_t i = threadIdx.x; i < rope.pairs; i += kThreads) {
+struct HeadPart {
+  bool turns;
+  int first;
+  int second;
+  float frequency;
+  In a;
+  In b;
+
+  __device__ HeadPart(const In* from, const Rope& rope, int index) {
+    const auto pairs = static_cast<int>(rope.pairs);
     const bool halves = rope.which == TurnedPairs::kHalves;
-    const int64_t first = halves ? i : 2 * i;
-    const int64_t second = halves ? i + rope.pairs : 2 * i + 1;
+    turns = index < pairs;
+    first = turns ? (halves ? index : 2 * index) : index + pairs;
+    second = turns ? (halves ? index + pairs : 2 * index + 1) : first;
+    frequency = turns ? rope.frequencies[index] : 0.0f;
+    a = from[first];
+    b = from[second];
+  }
+  __device__ void put(T* to, const Rope& rope, uint32_t position) const {
+    const float x = rounded<T>(to_float(a)), y = rounded<T>(to_float(b));
+    if (!turns) {
+      to[first] = from_float<T>(x);
+      return;
+    }
     float sine, cosine;
-    sincosf(static_cast<float>(position) * rope.frequencies[i], &sine, &cosine);
+    sincosf(static_cast<float>(position) * frequency, &sine, &cosine);
     cosine *= rope.magnitude;
     sine *= rope.magnitude;
-    const float a = value(first), b = value(second);
-    to[first] = from_float<T>(a * cosine - b * sine);
-    to[second] = from_float<T>(b * cosine + a * sine);
+    to[first] = from_float<T>(x * cosine - y * sine);
+    to[second] = from_float<T>(y * cosine + x * sine);
   }
-  for (int64_t i = 2 * rope.pairs + threadIdx.x; i < job.from.width; i += kThreads)
-    to[i] = from_float<T>(to_float(from[i]));
-}
+};
 
 template <class In, class T>
 __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
-  begin_after_predecessor();
+  let_successor_start();
   int64_t head = blockIdx.x;
   int which = 0;
   while (head >= jobs.jobs[which].from.heads) head -= jobs.jobs[which++].from.heads;
   const HeadJob& job = jobs.jobs[which];
-  for (int64_t row = blockIdx.y; row < rows.count(); row += gridDim.y) {
-    const Place place = place_of(rows, row);
+  const auto parts = static_cast<int>(job.from.width - job.rope.pairs);
+  int64_t row = blockIdx.y;
+  Place place(rows, row);
+  // Where caches are does not come from the kernel before.
+  HeadTarget target(jobs, job, place.sequence);
+  wait_for_predecessor();
+  if (static_cast<int>(threadIdx.x) >= parts) return;
+  while (true) {
     const In* const from = static_cast<const In*>(job.from.data) + row * job.from.row_stride +
                            head * job.from.head_stride;
-    T* to;
-    if (job.target == HeadsTo::kRows) {
-      to = static_cast<T*>(job.to.data) + row * job.to.row_stride + head * job.to.head_stride;
-    } else {
-      const CachedSequence& cache = jobs.caches[place.sequence];
-      const CachedRows& kept = job.target == HeadsTo::kKeys ? cache.keys : cache.values;
-      to = static_cast<T*>(kept.elements) +
-           cached_row(cache, head, place.position) * job.cache_width + job.cache_column;
-    }
-    turn_head(from, to, job, place.position);
+    const HeadPart<In, T> first(from, job.rope, static_cast<int>(threadIdx.x));
+    const uint32_t position = place.position(rows);
+    T* const to = static_cast<T*>(target.data) + target.begin(job, row, head, position);
+    first.put(to, job.rope, position);
+    for (int next = static_cast<int>(threadIdx.x) + kThreads; next < parts; next += kThreads)
+      HeadPart<In, T>(from, job.rope, next).put(to, job.rope, position);
+    row += gridDim.y;
+    if (row >= rows.count()) return;
+    place = Place(rows, row);
+    target = HeadTarget(jobs, job, place.sequence);
   }
 }
 
@@ -79,12 +124,13 @@ __global__ void store_coded_kernel(CodedStore store, TokenRows rows) {
   const int64_t group = index % groups;
   const int64_t head = index / groups % store.from.heads;
   const int64_t row = index / (groups * store.from.heads);
-  const Place place = place_of(rows, row);
+  const Place place(rows, row);
   const CachedSequence& cache = store.caches[place.sequence];
   const CachedRows& kept = store.target == HeadsTo::kKeys ? cache.keys : cache.values;
   const T* const from = static_cast<const T*>(store.from.data) + row * store.from.row_stride +
                         head * store.from.head_stride + group * store.format.group_size;
-  encode_group(from, store.format, kept, cached_row(cache, head, place.position) * groups + group);
+  encode_group(from, store.format, kept,
+               cached_row(cache.slots, head, place.position(rows)) * groups + group);
 }
 
 }  // namespace

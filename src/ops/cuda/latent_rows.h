@@ -11,10 +11,10 @@ inline constexpr int kLatentValues = 512;  // the first of them
 
 inline constexpr int kLatentHeads = 64;  // of a block
 
-// Blocks [chunks or 1, tiles of heads, tokens].
-inline dim3 latent_grid(const AttentionLaunch& at) {
+// Blocks [chunks or 1, times `shares` of the values, tiles of heads, tokens].
+inline dim3 latent_grid(const AttentionLaunch& at, int shares) {
   const AttentionCall& call = at.call;
-  return {static_cast<unsigned>(call.partials != nullptr ? call.chunks : 1),
+  return {static_cast<unsigned>((call.partials != nullptr ? call.chunks : 1) * shares),
           static_cast<unsigned>((call.heads + kLatentHeads - 1) / kLatentHeads),
           static_cast<unsigned>(at.sequences * call.tokens)};
 }
@@ -32,12 +32,12 @@ struct LatentRow {
   const int* selected;
   const void* cached;
 
-  __device__ explicit LatentRow(const AttentionCall& call)
+  __device__ LatentRow(const AttentionCall& call, int chunk)
       : token_row(static_cast<int>(blockIdx.z)),
         sequence(token_row / call.tokens),
         token(token_row % call.tokens),
         first_head(static_cast<int>(blockIdx.y) * kLatentHeads),
-        chunk(static_cast<int>(blockIdx.x)),
+        chunk(chunk),
         selected(call.selected_count == 0
                      ? nullptr
                      : call.selected + int64_t{token_row} * call.selected_count),
@@ -65,19 +65,21 @@ struct LatentRow {
   }
 };
 
-// Brings what a block's first `count` positions are while the kernel before still runs.
+// Brings what a chunk's first `count` positions are while the kernel before still runs.
 template <class T>
-__device__ inline void bring_latents(const AttentionCall& call, int count) {
-  constexpr int kPositions = 8;  // of a thread
-  if (call.partials == nullptr || static_cast<int>(threadIdx.x) * kPositions >= count) return;
+__device__ inline void bring_latents(const AttentionCall& call, int chunk, int count) {
+  constexpr int kPositions = 32;  // of a thread
+  const int place = static_cast<int>(threadIdx.x) * kPositions;
+  if (call.partials == nullptr || place >= count) return;
   const int sequence = static_cast<int>(blockIdx.z) / call.tokens;
   const CachedSequence cache = call.caches[sequence];
   const int64_t end = worth_bringing(call, sequence, cache);
   const int length = chunk_length(call.growing_chunks, static_cast<int>(end) + 1);
-  const int64_t first = int64_t{blockIdx.x} * length + threadIdx.x * kPositions;
-  if (first + kPositions > end) return;
+  const int64_t first = int64_t{chunk} * length + place;
+  if (place >= length || first >= end) return;
+  const int positions = static_cast<int>(min(end - first, int64_t{kPositions}));
   prefetch(static_cast<const T*>(cache.keys.elements) + first * kLatentWidth,
-           kPositions * kLatentWidth * static_cast<int>(sizeof(T)));
+           positions * kLatentWidth * static_cast<int>(sizeof(T)));
 }
 
 // Where a head's sums go: to the partial results, or, divided, to the results.

@@ -16,4 +16,11 @@ void fail_on_gpu(cudaError_t error, const char* what) {
        is_broken ? "failed by the time of " : "", what, cudaGetErrorString(error));
 }
 
+int device_attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&value, which, device), "the device's attributes");
+  return value;
+}
+
 }  // namespace strake::cuda

@@ -18,6 +18,9 @@ inline void check(cudaError_t result, const char* what) {
   if (result != cudaSuccess) fail_on_gpu(result, what);
 }
 
+// Of this thread's GPU.
+int device_attribute(cudaDeviceAttr which);
+
 // Whether a kernel may start while the one before it in the stream still runs; it then waits in
 // wait_for_predecessor() before it reads what that one writes.
 enum class Order { kAfter, kOverlapping };
@@ -40,16 +43,20 @@ void launch(const Launch& at, void (*kernel)(Parameters...), const Arguments&...
       check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  static_cast<int>(at.shared)),
             at.what);
-    cudaLaunchAttribute overlap{};
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute overlap[2]{};
+    overlap[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap[0].val.programmaticStreamSerializationAllowed = 1;
+    // A multiprocessor divides its memory into L1 cache and shared memory, and otherwise than now
+    // only once it is idle: kernels that are to run there together need the same division.
+    overlap[1].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
+    overlap[1].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
     cudaLaunchConfig_t config{};
     config.gridDim = at.grid;
     config.blockDim = at.block;
     config.dynamicSmemBytes = at.shared;
     config.stream = at.stream;
-    config.attrs = &overlap;
-    config.numAttrs = at.order == Order::kOverlapping ? 1 : 0;
+    config.attrs = overlap;
+    config.numAttrs = at.order == Order::kOverlapping ? 2 : 0;
     void* pointers[] = {&values...};
     check(cudaLaunchKernelExC(&config, function, pointers), at.what);
   };

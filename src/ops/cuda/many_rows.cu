@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "ops/cuda/launch.h"
 #include "ops/cuda/many_rows_start.h"
@@ -67,6 +68,7 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   ManyRowsParameters p{};
   const PackedShape& shape = call.w.shape;
   p.out = call.out;
+  p.type = call.out_dtype;
   p.outputs = shape.rows;
   p.tokens = static_cast<int>(call.x.tokens);
   p.row_tiles = shape.row_tiles();
@@ -78,6 +80,10 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   p.token_blocks = (p.tokens + tiling.tokens - 1) / tiling.tokens;
   p.band = std::max(1, 2048 / tiling.tokens);
   p.levels = shared_levels(tiling, schedule);
+  p.deeper = call.workspace;
+  p.deeper_levels = deeper_levels(tiling, schedule);
+  p.follows = call.follows;
+  p.leads = call.leads;
   p.sum_factor = E2M1Fragment::sum_factor(shape.format.scaling, call.w.tensor_scale);
   std::copy(schedule.piece_tile.begin(), schedule.piece_tile.end(), p.piece_tile);
   std::copy(schedule.run_begin.begin(), schedule.run_begin.end(), p.run_begin);
@@ -141,6 +147,10 @@ ManyRowsDevice many_rows_device() {
   return {count, major == 9 && minor == 0};
 }
 
+int64_t many_rows_workspace_bytes(const ManyRowsDevice& device) {
+  return device.has_wgmma ? device.multiprocessors * kDeeperBytes : 0;
+}
+
 bool takes_wgmma(const ManyRowsActivations& x) {
   return x.stride % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
@@ -148,6 +158,8 @@ bool takes_wgmma(const ManyRowsActivations& x) {
 void many_rows_wgmma(const ManyRowsCall& call, const ManyRowsNode& node,
                      const ManyRowsTiling& tiling) {
   const ManyRowsSchedule schedule = schedule_of(node, call.x.tokens, tiling.pieces);
+  if (deeper_levels(tiling, schedule) > 0 && call.workspace == nullptr)
+    unsupported("a tiling that needs a workspace");
   ManyRowsParameters p = parameters(call, schedule, tiling);
   p.x = boxes_of(call.x, call.w.shape.leaves.inputs(), tiling.tokens / tiling.share_x);
   const PackedPointers weights = pointers(call.w);
@@ -173,10 +185,13 @@ void many_rows_mma(const ManyRowsCall& call, const ManyRowsNode& node) {
 
 void many_rows(const ManyRowsCall& call, const PartialSums& sums, LeafOrder order) {
   const bool wgmma = call.device.has_wgmma && takes_wgmma(call.x);
-  const ManyRowsSize size{call.x.tokens, call.w.shape.rows, call.device.multiprocessors};
+  const ManyRowsSize size{call.x.tokens, call.w.shape.rows, call.device.multiprocessors,
+                          call.workspace != nullptr};
   ManyRowsCall part = call;
   PackedPlace begin;
   for (const int index : sums.nodes) {
+    part.follows = call.follows && index == sums.nodes.front();
+    part.leads = call.leads && index == sums.nodes.back();
     const ManyRowsNode node{sums.tree, index, begin, order};
     const auto tiling =
         wgmma ? choose_tiling(size, sums.tree, index, order) : std::optional<ManyRowsTiling>();
@@ -184,7 +199,8 @@ void many_rows(const ManyRowsCall& call, const PartialSums& sums, LeafOrder orde
       many_rows_wgmma(part, node, *tiling);
     else
       many_rows_mma(part, node);
-    part.out += size.tokens * size.outputs;
+    part.out = static_cast<std::byte*>(part.out) +
+               size.tokens * size.outputs * static_cast<int64_t>(size_of(call.out_dtype));
     begin.tile += packed_tiles(sums.tree, index);
     begin.column += static_cast<int>(sums.tree.node(index).end - sums.tree.node(index).begin);
   }

@@ -26,12 +26,22 @@ struct ManyRowsDevice {
 };
 ManyRowsDevice many_rows_device();  // the current one
 
+int64_t many_rows_workspace_bytes(const ManyRowsDevice& device);
+
 struct ManyRowsCall {
   const PackedWeight& w;  // [outputs, K]: its leaves are those below the call's nodes, in order
   const ManyRowsActivations& x;
-  float* out;  // [nodes, tokens, outputs]
+  void* out;  // [nodes, tokens, outputs]
   ManyRowsDevice device;
   cudaStream_t stream;
+  DType out_dtype = DType::kF32;  // floating; sums are rounded to it
+  // Memory for sums that wait for others, many_rows_workspace_bytes(), or none: then fewer tilings
+  // are possible. Calls that run one after the other may share it.
+  float* workspace = nullptr;
+  // Whether it has x in common with the call right before it in the stream, and with the next one:
+  // one fills the multiprocessors that the other leaves.
+  bool follows = false;
+  bool leads = false;
 };
 
 // out = each node's sums. Their bits depend on the node, K, the order, chain_parts() and whether

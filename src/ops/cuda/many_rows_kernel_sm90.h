@@ -8,6 +8,7 @@
 
 #include "ops/cuda/async_sm90.h"
 #include "ops/cuda/many_rows_parameters.h"
+#include "ops/cuda/many_rows_result.h"
 #include "ops/cuda/many_rows_shape_sm90.h"
 #include "ops/cuda/weight_fragments.h"
 #include "ops/cuda/wgmma_sm90.h"
@@ -58,7 +59,7 @@ struct ManyRowsKernel {
 
   __device__ void init_barriers() const {
     for (int stage = 0; stage < stages(); ++stage) {
-      barrier_init(full(stage), 1 + kBringThreads);
+      barrier_init(full(stage), 1 + kLanes);
       barrier_init(empty(stage), kProductWarps * p.share_x);
     }
     barrier_init_done();
@@ -66,26 +67,29 @@ struct ManyRowsKernel {
 
   __device__ int piece_tiles() const { return p.piece_tile[piece + 1] - p.piece_tile[piece]; }
 
-  // Four warps fill stages: two row tiles' weights each, one thread a share of the activations.
+  // Four warps fill stages in turn, so that each has the time of four tiles for one. No more than
+  // there are stages: a barrier's phase does not tell those that are two apart.
   struct Bringer {
-    static constexpr int kTiles = kProductWarps / kBringWarps;
-
     const ManyRowsKernel& k;
-    int bring_warp;
-    uint32_t tile[kTiles];  // of each row tile
+    uint32_t tile[kProductWarps];  // of each row tile's packed row, where this piece begins
+    uint32_t scales_tile[2];       // of the row tiles of which this lane brings scales
+    int turns;                     // warps that take part
+    int next;                      // tiles until this warp's own
     int stage = 0;
     uint32_t phase = 0;
 
     __device__ Bringer(const ManyRowsKernel& kernel)
-        : k(kernel), bring_warp(kernel.warp - kProductWarps) {}
+        : k(kernel), turns(min(kBringWarps, kernel.stages())), next(kernel.warp - kProductWarps) {}
 
+    __device__ uint32_t first_tile(int row_group, int row_tile) const {
+      const int row = min(k.row_block(row_group) * kProductWarps + row_tile, k.p.row_tiles - 1);
+      return static_cast<uint32_t>(row) * k.p.row_k_tiles + k.p.piece_tile[k.piece];
+    }
     __device__ void begin_row(int row_group) {
 #pragma unroll
-      for (int i = 0; i < kTiles; ++i) {
-        const int row_tile = min(k.row_block(row_group) * kProductWarps + bring_warp * kTiles + i,
-                                 k.p.row_tiles - 1);
-        tile[i] = static_cast<uint32_t>(row_tile) * k.p.row_k_tiles + k.p.piece_tile[k.piece];
-      }
+      for (int i = 0; i < kProductWarps; ++i) tile[i] = first_tile(row_group, i);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) scales_tile[i] = first_tile(row_group, k.lane / 8 + 4 * i);
     }
     __device__ void bring_codes(uint32_t of, uint32_t to) const {
       const uint8_t* const codes = Fragment::codes_of(k.weights, of) + 16 * k.lane;
@@ -94,14 +98,11 @@ struct ManyRowsKernel {
         if (at + 16 * kLanes <= Fragment::kTileBytes || at + 16 * k.lane < Fragment::kTileBytes)
           copy_lane<16>(to + at + 16 * k.lane, codes + at);
     }
-    // Eight lanes an eighth of the block each, of each row tile.
-    __device__ void bring_scales() const {
-      if (k.lane >= 8 * kTiles) return;
+    // Eight lanes an eighth of a block each.
+    __device__ void bring_scales(uint32_t of, uint32_t to) const {
       const int bytes = k.weights.scale_block_bytes / 8;
-      const uint32_t of = k.lane < 8 ? tile[0] : tile[kTiles - 1];
       const uint8_t* const from = Fragment::scales_of(k.weights, of) + k.lane % 8 * bytes;
-      const uint32_t to = k.shared + k.slot(stage, bring_warp * kTiles + k.lane / 8) +
-                          Fragment::kTileBytes + k.lane % 8 * bytes;
+      to += Fragment::kTileBytes + k.lane % 8 * bytes;
       switch (bytes) {
         case 4:
           if constexpr (Fragment::kScaleBytes <= 8) copy_lane<4>(to, from);
@@ -127,29 +128,39 @@ struct ManyRowsKernel {
         copy_box(k.p.x, to, k.full(stage), column, row + own);
       }
     }
-    __device__ void bring(int column, int row) {
-      barrier_wait(k.empty(stage), phase ^ 1);
-      if (bring_warp == 0 && k.lane == 0) bring_activations(column, row);
-      if constexpr (Fragment::kScaleBytes > 0) bring_scales();
+    // Tile `index` of the piece, whose activations begin at (row, column).
+    __device__ void bring(int index, int column, int row) {
+      if (next-- == 0) {
+        next = turns - 1;
+        barrier_wait(k.empty(stage), phase ^ 1);
+        if (k.lane == 0) bring_activations(column, row);
+        const uint32_t to = k.shared + k.slot(stage, 0);
+        if constexpr (Fragment::kScaleBytes > 0) {
 #pragma unroll
-      for (int i = 0; i < kTiles; ++i)
-        bring_codes(tile[i]++, k.shared + k.slot(stage, bring_warp * kTiles + i));
-      barrier_arrive_after_copies(k.full(stage));
-      if (++stage == k.stages()) {
-        stage = 0;
-        phase ^= 1;
+          for (int i = 0; i < 2; ++i)
+            bring_scales(scales_tile[i] + index, to + (k.lane / 8 + 4 * i) * Fragment::kSlotBytes);
+        }
+#pragma unroll
+        for (int i = 0; i < kProductWarps; ++i)
+          bring_codes(tile[i] + index, to + i * Fragment::kSlotBytes);
+        barrier_arrive_after_copies(k.full(stage));
       }
+      if (++stage < k.stages()) return;
+      stage = 0;
+      phase ^= 1;
     }
   };
   __device__ void bring() const {
     Bringer bringer(*this);
+    if (warp - kProductWarps >= bringer.turns) return;
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
       const ManyRowsParameters::Place place = p.place(walk.tile);
       bringer.begin_row(place.row_group);
+      int index = 0;
       for (int run = p.run_begin[piece]; run < p.run_begin[piece + 1]; ++run) {
         int column = p.runs[run].column;
         for (int left = p.runs[run].tiles; left > 0; --left) {
-          bringer.bring(column, place.token_block * kTokens);
+          bringer.bring(index++, column, place.token_block * kTokens);
           column += kTileInputs;
         }
       }
@@ -160,35 +171,32 @@ struct ManyRowsKernel {
   // A k tile's products are four steps: each is decoded while those of the three steps before it
   // run, and takes the registers of the one four steps before.
   struct Products {
+    static constexpr int kSets = Shape::kPairs ? 2 : 1;
+
     const ManyRowsKernel& k;
-    float sums[kRegisters];
+    float sums[kSets][kRegisters];
     typename Fragment::Tile tile;
     uint32_t a[kLaneRegisters] = {};
     int left;        // tiles to be prepared
     uint32_t empty;  // of the first stage, where this lane says so
     int stage = 0;
     uint32_t phase = 0;
+    bool is_unreleased = false;  // the stage before
 
     __device__ Products(const ManyRowsKernel& kernel) : k(kernel) {
       const TileWalk walk(k.p, k.cluster_blocks());
       left = walk.more() ? (walk.end - walk.tile + walk.step - 1) / walk.step * k.piece_tiles() : 0;
       empty = address_in_block(k.empty(0), k.piece * k.p.share_x + k.lane % k.p.share_x);
-      if (Shape::kDecodesAhead) prepare();
+      prepare();
     }
 
     // The warp's products keep its lanes together: all have read. (A barrier would serialize them.)
-    __device__ void release(int of) const {
-      if (k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * of);
+    __device__ void release_previous() {
+      const int previous = (stage == 0 ? k.stages() : stage) - 1;
+      if (is_unreleased && k.lane < k.p.share_x) barrier_arrive_at(empty + 16 * previous);
+      is_unreleased = false;
     }
-    __device__ int previous_stage() const { return (stage == 0 ? k.stages() : stage) - 1; }
-
-    __device__ void advance() {
-      if (++stage < k.stages()) return;
-      stage = 0;
-      phase ^= 1;
-    }
-    // Decodes the next tile's first step; ahead: before a sum ends, whose products still run then.
-    // (Loading before the last step's product makes the assembler serialize affine products.)
+    // Decodes the next tile's first step, while the last products of the one before run.
     __device__ void prepare() {
       if (left == 0) return;
       --left;
@@ -197,49 +205,67 @@ struct ManyRowsKernel {
       wgmma_wait<3>();
       Fragment::template decode<0>(tile, a);
     }
-    template <int kStep>
-    __device__ void multiply_step(uint64_t rows, int index) {
+    template <int kSet, int kStep, bool kBegins>
+    __device__ void multiply_step(uint64_t rows) {
+      using Product = Wgmma<kTokens, typename Fragment::Half>;
       if constexpr (kStep > 0) {
         wgmma_wait<3>();
         // The last step of the tile before is finished.
-        if (kStep == 3 && index > 0) release(previous_stage());
+        if constexpr (kStep == 3) release_previous();
         Fragment::template decode<kStep>(tile, a);
       }
       wgmma_fence();
-      Wgmma<kTokens, typename Fragment::Half>::run(sums, a + 4 * kStep, rows + 2 * kStep,
-                                                   kStep == 0 ? index : 1);
+      if constexpr (kBegins && kStep == 0)
+        Product::begin(sums[kSet], a, rows);
+      else
+        Product::add(sums[kSet], a + 4 * kStep, rows + 2 * kStep);
       wgmma_commit();
     }
-    __device__ void multiply(int index) {
-      if (!Shape::kDecodesAhead) prepare();
+    template <int kSet, bool kBegins>
+    __device__ void multiply() {
       const uint64_t rows = swizzled_rows(k.shared + stage * Shape::kActivationBytes);
-      multiply_step<0>(rows, index);
-      multiply_step<1>(rows, index);
-      multiply_step<2>(rows, index);
-      multiply_step<3>(rows, index);
-      advance();
-      if (Shape::kDecodesAhead) prepare();
+      multiply_step<kSet, 0, kBegins>(rows);
+      multiply_step<kSet, 1, kBegins>(rows);
+      multiply_step<kSet, 2, kBegins>(rows);
+      multiply_step<kSet, 3, kBegins>(rows);
+      is_unreleased = true;
+      if (++stage == k.stages()) {
+        stage = 0;
+        phase ^= 1;
+      }
+      prepare();
     }
-
-    // sums = the next `tiles` tiles'.
+    // Starts what makes sums[kSet] the next `tiles` tiles'.
+    template <int kSet>
     __device__ void sum(int tiles) {
+      multiply<kSet, true>();
 #pragma unroll 1
-      for (int index = 0; index < tiles; ++index) multiply(index);
+      for (int index = 1; index < tiles; ++index) multiply<kSet, false>();
+    }
+    // Waits for all that was started.
+    __device__ void finish() {
       wgmma_wait<0>();
-      pin(sums);
-      release(previous_stage());
+#pragma unroll
+      for (auto& set : sums) pin(set);
+      release_previous();
+    }
+    template <int kSet>
+    __device__ void scale() {
       if constexpr (Fragment::kHasSumFactor) {
 #pragma unroll
-        for (int i = 0; i < kRegisters; ++i) sums[i] *= k.p.sum_factor;
+        for (float& value : sums[kSet]) value *= k.p.sum_factor;
       }
     }
+    __device__ const float (&result() const)[kRegisters] { return sums[kSets - 1]; }
   };
 
-  // Sums in shared memory, each thread's own.
+  // Sums that wait, each thread's own.
   __device__ float4* level(int index) const {
-    return reinterpret_cast<float4*>(block + Shape::levels_at(stages()) +
-                                     index * Shape::kLevelBytes) +
-           threadIdx.x;
+    uint8_t* at = block + Shape::levels_at(stages()) + index * Shape::kLevelBytes;
+    if (Shape::kPairs && index >= p.levels)
+      at = reinterpret_cast<uint8_t*>(p.deeper) +
+           (int64_t{blockIdx.x} * p.deeper_levels + index - p.levels) * Shape::kLevelBytes;
+    return reinterpret_cast<float4*>(at) + threadIdx.x;
   }
   __device__ static void store(float4* to, const float (&from)[kRegisters]) {
 #pragma unroll
@@ -260,70 +286,68 @@ struct ManyRowsKernel {
 
   // This block's piece of one tile: leaf after leaf, combined as the tree has it.
   __device__ void sum_tree(Products& products) const {
-    const int first = p.sum_begin[piece];
     const int last = p.sum_begin[piece + 1] - 1;
-    float(&sums)[kRegisters] = products.sums;
-    if constexpr (Shape::kOneSum) {
-      products.sum(p.sums[first].tiles);
-    } else if constexpr (Shape::kTopInRegisters) {
-      float top[kRegisters];
-#pragma unroll
-      for (int i = 0; i < kRegisters; ++i) top[i] = 0.0f;
-      int height = 0;  // of what lies below the top
-      for (int index = first; index <= last; ++index) {
-        products.sum(p.sums[index].tiles);
-        int merges = p.sums[index].merges;
-        if (merges > 0) {
-#pragma unroll
-          for (int i = 0; i < kRegisters; ++i) sums[i] = top[i] + sums[i];
-          while (--merges > 0) add(sums, level(--height));
-        } else if (index > first) {
-          store(level(height++), top);
-        }
-        copy_sums(top, sums);
-      }
-    } else {
-      int height = 0;
-      for (int index = first; index <= last; ++index) {
-        products.sum(p.sums[index].tiles);
+    float(&sums)[kRegisters] = products.sums[0];
+    int height = 0;
+    for (int index = p.sum_begin[piece]; index <= last; ++index) {
+      products.template sum<0>(p.sums[index].tiles);
+      products.finish();
+      products.template scale<0>();
+      if constexpr (!Shape::kOneSum) {
         for (int merges = p.sums[index].merges; merges > 0; --merges) add(sums, level(--height));
         if (index < last) store(level(height++), sums);
       }
     }
   }
+  // The same with two sums in registers: where two leaves are a node's, the second one's products
+  // follow the first one's without a pause.
+  __device__ void sum_pairs(Products& products) const {
+    const int last = p.sum_begin[piece + 1] - 1;
+    float(&sums)[kRegisters] = products.sums[1];
+    int height = 0;
+    for (int index = p.sum_begin[piece]; index <= last; ++index) {
+      const bool is_pair =
+          index < last && p.sums[index].merges == 0 && p.sums[index + 1].merges > 0;
+      if (is_pair) products.template sum<0>(p.sums[index++].tiles);
+      products.template sum<1>(p.sums[index].tiles);
+      products.finish();
+      products.template scale<1>();
+      int merges = p.sums[index].merges;
+      if (is_pair) {
+        products.template scale<0>();
+#pragma unroll
+        for (int i = 0; i < kRegisters; ++i) sums[i] = products.sums[0][i] + sums[i];
+        --merges;
+      }
+      for (; merges > 0; --merges) add(sums, level(--height));
+      if (index < last) store(level(height++), sums);
+    }
+  }
 
   // Registers 4 i .. 4 i + 3 of a thread's sums to where they belong.
   __device__ void write(ManyRowsParameters::Place place, int i, float4 sums) const {
-    const int row = row_block(place.row_group) * kBlockOutputs + 16 * warp + lane / 4;
-    const int token = place.token_block * kTokens + 8 * i + 2 * (lane % 4);
-    float* const at = p.out + static_cast<int64_t>(token) * p.outputs + row;
-    const bool first = row < p.outputs;
-    const bool second = row + 8 < p.outputs;
-    if (token < p.tokens) {
-      if (first) at[0] = sums.x;
-      if (second) at[8] = sums.z;
-    }
-    if (token + 1 < p.tokens) {
-      if (first) at[p.outputs] = sums.y;
-      if (second) at[p.outputs + 8] = sums.w;
-    }
+    ManyRowsResult(p).write(row_block(place.row_group) * kBlockOutputs + 16 * warp,
+                            place.token_block * kTokens + 8 * i, lane, sums);
   }
 
   __device__ void multiply() const {
     Products products(*this);
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
-      sum_tree(products);
+      if constexpr (Shape::kPairs)
+        sum_pairs(products);
+      else
+        sum_tree(products);
+      const float(&sums)[kRegisters] = products.result();
       if (p.pieces > 1) {
         // The stages are read for the last time: a cluster in pieces makes one tile.
         asm volatile("bar.sync 1, %0;" ::"n"(kProductThreads) : "memory");
-        store(reinterpret_cast<float4*>(block) + threadIdx.x, products.sums);
+        store(reinterpret_cast<float4*>(block) + threadIdx.x, sums);
       } else {
         const ManyRowsParameters::Place place = p.place(walk.tile);
 #pragma unroll
         for (int i = 0; i < kRegisters / 4; ++i)
           write(place, i,
-                make_float4(products.sums[4 * i], products.sums[4 * i + 1],
-                            products.sums[4 * i + 2], products.sums[4 * i + 3]));
+                make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]));
       }
     }
   }
@@ -381,6 +405,8 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
       __shfl_sync(0xffffffff, static_cast<int>(threadIdx.x / 32), 0),
       rank % p.share_x,
       rank / p.share_x};
+  // A successor that shares x waits for none of this kernel's results: it starts where blocks end.
+  if (p.leads) let_successor_start();
   if (threadIdx.x == 0) kernel.init_barriers();
   __syncthreads();
   if (kernel.cluster_blocks() > 1) cluster_sync();
@@ -395,6 +421,8 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
     __syncwarp();
     kernel.leave([&] { kernel.combine(); });
   }
+  // Who waits for this kernel waits for the one before it, too.
+  if (p.follows && threadIdx.x == 0) wait_for_predecessor();
 }
 
 }  // namespace strake::cuda

@@ -1,6 +1,7 @@
 // Products with many rows by mma.sync, for every GPU: 64 outputs x 64 tokens a block, nothing
 // overlapped. Also what the faster kernel is compared with.
 #include "ops/cuda/launch.h"
+#include "ops/cuda/many_rows_result.h"
 #include "ops/cuda/many_rows_start.h"
 #include "ops/cuda/ptx.h"
 
@@ -83,12 +84,9 @@ __global__ void __launch_bounds__(kThreads)
     ++height;
   }
   for (int block = 0; block < kBlocks; ++block) {
-    for (int i = 0; i < 4; ++i) {
-      const int row = row_tile * kTileRows + lane / 4 + 8 * (i / 2);
-      const int token = first + 8 * block + lane % 4 * 2 + i % 2;
-      if (row < p.outputs && token < p.tokens)
-        p.out[static_cast<int64_t>(token) * p.outputs + row] = stack[0][block][i];
-    }
+    const float(&result)[4] = stack[0][block];
+    ManyRowsResult(p).write(row_tile * kTileRows, first + 8 * block, lane,
+                            make_float4(result[0], result[1], result[2], result[3]));
   }
 }
 

@@ -6,11 +6,16 @@
 #include <cstdint>
 
 #include "ops/cuda/weight_layout.h"
+#include "strake/tensor/dtype.h"
 
 namespace strake::cuda {
 
 inline constexpr int kBlockOutputs = 128;  // that a block makes at a time: eight row tiles
 inline constexpr int kMaxPieces = 8;
+// Levels of its stack of sums that a block with 128 tokens may have in device memory, and what it
+// takes of that.
+inline constexpr int kMostDeeper = 2;
+inline constexpr int64_t kDeeperBytes = int64_t{kMostDeeper} * kBlockOutputs * 128 * 4;
 inline constexpr int kMaxRuns = kMaxLeaves + kMaxPieces - 1;
 
 struct ManyRowsParameters {
@@ -26,7 +31,8 @@ struct ManyRowsParameters {
   };
 
   CUtensorMap x;  // [tokens, K]; boxes of 64 columns and a block's share of its tokens
-  float* out;     // [tokens, outputs]
+  void* out;      // [tokens, outputs]
+  DType type;     // of the result
   int outputs;
   int tokens;
   int row_tiles;    // of 16 outputs
@@ -35,9 +41,13 @@ struct ManyRowsParameters {
   int pieces;       // blocks that share a sum
   int row_groups;   // of share_x blocks of outputs
   int token_blocks;
-  int band;                        // token blocks that all rows go through before the next ones
-  int levels;                      // of the stack of sums in shared memory
-  float sum_factor;                // of each leaf, where the format has one
+  int band;       // token blocks that all rows go through before the next ones
+  int levels;     // of the stack of sums in shared memory
+  float* deeper;  // those below, a block's after the other's
+  int deeper_levels;
+  float sum_factor;  // of each leaf, where the format has one
+  bool follows;      // ManyRowsCall's
+  bool leads;
   int piece_tile[kMaxPieces + 1];  // where a piece begins in a packed row
   int run_begin[kMaxPieces + 1];
   int sum_begin[kMaxPieces + 1];

@@ -38,7 +38,10 @@ struct ManyRowsSchedule {
   std::array<int, kMaxPieces + 1> sum_begin{};
   std::array<ManyRowsParameters::Run, kMaxRuns> runs{};
   std::array<ManyRowsParameters::Sum, kMaxLeaves> sums{};
-  int deepest = 0;  // sums that wait on a piece's stack at once, at most
+  // Sums that wait on a piece's stack at once, at most: each for itself, or two leaves of one node
+  // together.
+  int deepest = 0;
+  int deepest_of_pairs = 0;
 
   // Tiles of the longest piece.
   int longest(int pieces) const;
@@ -61,13 +64,15 @@ struct ManyRowsSize {
   int64_t tokens;
   int64_t outputs;
   int multiprocessors;
+  bool has_workspace = false;
 };
 // The fastest by a model of the kernel's time; nothing where no tiling can do it.
 std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumTree& tree, int node,
                                             LeafOrder order);
 // Whether a kernel has room for it.
 bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule);
-// Stack levels that a kernel keeps in shared memory for this schedule.
+// Stack levels that a kernel keeps in shared memory for this schedule, and in the workspace.
 int shared_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule);
+int deeper_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule);
 
 }  // namespace strake::cuda

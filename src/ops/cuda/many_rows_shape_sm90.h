@@ -22,10 +22,9 @@ struct ManyRowsShape {
   static constexpr int kStageBytes = kActivationBytes + kWeightBytes;
   static constexpr int kRegisters = kTokens / 2;  // of the sums, in each thread
   static constexpr int kLevelBytes = kRegisters * 4 * kProductThreads;
-  // The sum on top of the stack stays in registers where two of them fit and shared memory is full.
-  static constexpr bool kTopInRegisters = kTokens == 128;
+  // Two leaves' sums stay in registers where they fit and shared memory is full.
+  static constexpr bool kPairs = kTokens == 128;
   static constexpr bool kOneSum = kTokens > 128;
-  static constexpr bool kDecodesAhead = kTokens >= 128;  // where registers suffice
 
   // Beside two levels, or three for 64 tokens; two blocks of up to 64 tokens have room with one.
   // With 128 tokens stages are more where no more than one level is there.

@@ -22,16 +22,23 @@ void start_tokens(const ManyRowsStart& start) {
   if (p.pieces == 1)
     clusters = std::min(clusters, std::max(1, start.device.multiprocessors *
                                                   ManyRowsRegisters<kTokens>::kBlocks / cluster));
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+  cudaLaunchAttribute attributes[2]{};
+  unsigned count = 0;
+  if (cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+  }
+  if (p.follows) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = static_cast<unsigned>(clusters * cluster);
   config.blockDim = kManyRowsThreads;
   config.dynamicSmemBytes = static_cast<size_t>(shared);
   config.stream = start.stream;
-  config.attrs = &attribute;
-  config.numAttrs = cluster > 1 ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = count;
   check(cudaLaunchKernelEx(&config, kernel, p, start.weights), "product with many rows");
 }
 

@@ -10,17 +10,15 @@
 
 namespace strake::cuda {
 
-// What is normed: rows float32 [rows, width]; or, with `pieces`, rows + bias + the sum of pieces
-// float32 [nodes, rows, width], which then is written to `sum`, too: the residual stream after a
-// layer. A row's sums depend on its width alone.
+// What is normed: rows float32 [rows, width]. A row's sums depend on its width alone.
 struct NormRows {
   const float* rows;
   int64_t count;
   int64_t width;
-  const float* pieces = nullptr;
-  SumSteps steps = {};
-  const float* bias = nullptr;  // [width]
-  float* sum = nullptr;         // [rows, width]; may be `rows`
+  // For rms_norm, which then norms rows + added and writes that to `sum`, too: the residual stream
+  // after a layer.
+  const float* added = nullptr;  // [rows, width]
+  float* sum = nullptr;          // [rows, width]; may be `rows`
 };
 
 struct NormWeight {

@@ -19,10 +19,12 @@ const cudaStream_t kStream = cudaStreamPerThread;
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kSomeRows = 128;
 
-// Whether the kernel for few rows multiplies them, as they are.
+// Whether the kernels for packed weights multiply them, as they are.
+bool is_packed_product(const Tensor& x, const GpuWeight& w) {
+  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && w.shape()[0] > 0 && x.shape()[0] > 0;
+}
 bool is_few_rows(const Tensor& x, const GpuWeight& w) {
-  return w.rows() == nullptr && parts_of(x.dtype()) == 1 && w.shape()[0] > 0 && x.shape()[0] > 0 &&
-         x.shape()[0] <= kFewRows;
+  return is_packed_product(x, w) && x.shape()[0] <= kFewRows;
 }
 
 }  // namespace
@@ -46,6 +48,16 @@ FewRowsWorkspace CudaBackend::workspace(const FewRowsCall& call) {
   return {workspace_->mutable_bytes().data(), workspace_->nbytes()};
 }
 
+float* CudaBackend::many_rows_workspace() {
+  const int64_t bytes = many_rows_workspace_bytes(many_rows_);
+  if (bytes == 0) return nullptr;
+  if (!waiting_sums_) {
+    if (gpu_memory_->is_recording()) return nullptr;  // it outlives the recording
+    waiting_sums_ = Tensor::empty(DType::kU8, {bytes}, memory_);
+  }
+  return reinterpret_cast<float*>(waiting_sums_->mutable_bytes().data());
+}
+
 Tensor CudaBackend::in_parts(const Tensor& x) {
   const int parts = parts_of(x.dtype());
   if (parts == 1) return x;
@@ -56,7 +68,7 @@ Tensor CudaBackend::in_parts(const Tensor& x) {
 
 void CudaBackend::multiply(const Operand& x, const GpuWeight& w, int64_t index,
                            const PartialSums& sums, float* out) {
-  if (w.rows() == nullptr) return multiply_packed(x, w, index, sums, out);
+  if (w.rows() == nullptr) return multiply_packed(x, w, index, sums, {out, DType::kF32});
   const int64_t matrix_bytes = w.rows()->nbytes() / w.matrices();
   dense_rows({.weight = w.rows()->bytes().data() + index * matrix_bytes,
               .weight_dtype = w.rows()->dtype(),
@@ -72,7 +84,7 @@ void CudaBackend::multiply(const Operand& x, const GpuWeight& w, int64_t index,
 }
 
 void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t index,
-                                  const PartialSums& sums, float* out) {
+                                  const PartialSums& sums, Result out, Neighbours neighbours) {
   const int64_t inputs = w.shape()[-1];
   const PackedWeight packed = w.packed(index);
   if (x.rows <= kFewRows) {
@@ -82,14 +94,24 @@ void CudaBackend::multiply_packed(const Operand& x, const GpuWeight& w, int64_t 
                            .x_stride = inputs,
                            .x_rows = static_cast<int>(x.rows),
                            .steps = steps_of(sums),
-                           .out = out};
+                           .out = out.data,
+                           .out_dtype = out.dtype};
     return run(call);
   }
   const ManyRowsActivations activations{x.data, x.dtype, inputs, x.rows};
   // One running sum is faster where rows are many.
   const bool chain = !w.is_divided() && x.rows > kSomeRows;
-  many_rows({packed, activations, out, many_rows_, kStream}, sums,
-            chain ? LeafOrder::kChain : LeafOrder::kTree);
+  many_rows({.w = packed,
+             .x = activations,
+             .out = out.data,
+             .device = many_rows_,
+             .stream = kStream,
+             .out_dtype = out.dtype,
+             // Products that overlap would need one each.
+             .workspace = neighbours.before || neighbours.after ? nullptr : many_rows_workspace(),
+             .follows = neighbours.before,
+             .leads = neighbours.after},
+            sums, chain ? LeafOrder::kChain : LeafOrder::kTree);
 }
 
 Tensor CudaBackend::do_matmul(const Tensor& x, const Weight& w, const PartialSums& sums) {
@@ -118,6 +140,20 @@ Tensor CudaBackend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree
   return *product[0].result;
 }
 
+Tensor CudaBackend::multiply_to(const Tensor& x, const JointProduct& product, const SumTree& tree,
+                                Neighbours neighbours) {
+  const GpuWeight& weight = as_gpu_weight(product.weight);
+  if (!is_packed_product(x, weight))
+    return Backend::do_matmul_to(x, product.weight, tree, product.dtype);
+  const int root[] = {0};
+  const int64_t rows = x.shape()[0];
+  Tensor result = x.beside(product.dtype, {rows, weight.shape()[0]});
+  multiply_packed({x.bytes().data(), x.dtype(), rows}, weight, 0,
+                  weight.is_divided() ? PartialSums{tree, root} : weight.sums(),
+                  {result.mutable_bytes().data(), product.dtype}, neighbours);
+  return result;
+}
+
 // Products go together with the first that they can join.
 void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> products,
                                  const SumTree& tree) {
@@ -129,7 +165,13 @@ void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> produc
     if (first.result) continue;
     const GpuWeight& weight = as_gpu_weight(first.weight);
     if (!is_few_rows(x, weight)) {
-      first.result = Backend::do_matmul_to(x, first.weight, tree, first.dtype);
+      // Each starts where the multiprocessors are done with the one before.
+      const auto in_a_row = [&](size_t index) {
+        return index < products.size() && x.shape()[0] > kFewRows &&
+               is_packed_product(x, as_gpu_weight(products[index].weight));
+      };
+      first.result = multiply_to(x, first, tree,
+                                 {.before = i > 0 && in_a_row(i - 1), .after = in_a_row(i + 1)});
       continue;
     }
     JoinedProduct joined[kMostJoined - 1] = {};
@@ -159,32 +201,49 @@ void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> produc
 Tensor CudaBackend::do_gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                      const PartialSums& sums) {
   const GpuWeight& weight = as_gpu_weight(w);
-  const PartialSums order = weight.is_divided() ? sums : weight.sums();
   const auto rows = std::ssize(indices.rhs);
   if (rows == 0 || w.shape()[1] == 0 || nodes_of(sums) == 0)
     return x.beside(DType::kF32, {nodes_of(sums), rows, w.shape()[1]});
-  if (rows <= ExpertRows::kMost && weight.rows() == nullptr && x.dtype() == DType::kBF16) {
-    std::optional<Tensor> copies[2];
-    const auto there = [&](std::span<const int32_t> all,
-                           std::optional<Tensor>& copy) -> const int32_t* {
-      if (indices.use == GatherIndices::Use::kAgain) return constants_.find(all);
-      copy = upload(all);
-      return integers(*copy);
-    };
-    ExpertRows experts;
-    experts.rows = static_cast<int>(rows);
-    experts.matrices = static_cast<int>(weight.matrices());
-    experts.matrix = there(indices.rhs, copies[0]);
-    experts.source = there(indices.lhs, copies[1]);
-    if (auto result = gather_few(x, weight, experts, order)) return *result;
-  }
-  return gather_by_matrix(x, weight, indices, order);
+  if (auto result = gather_few(x, weight, indices, sums, DType::kF32)) return *result;
+  return gather_by_matrix(x, weight, indices, weight.is_divided() ? sums : weight.sums());
+}
+
+Tensor CudaBackend::do_gather_matmul_to(const Tensor& x, const Weight& w,
+                                        const GatherIndices& indices, const SumTree& tree,
+                                        DType dtype) {
+  const int root[] = {0};
+  if (!indices.rhs.empty() && w.shape()[1] > 0)
+    if (auto result = gather_few(x, as_gpu_weight(w), indices, {tree, root}, dtype))
+      return result->reshape({std::ssize(indices.rhs), w.shape()[1]});
+  return Backend::do_gather_matmul_to(x, w, indices, tree, dtype);
 }
 
 std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,
-                                              const ExpertRows& rows, const PartialSums& order) {
+                                              const GatherIndices& indices, const PartialSums& sums,
+                                              DType dtype) {
+  const auto rows = std::ssize(indices.rhs);
+  if (rows > ExpertRows::kMost || w.rows() != nullptr || x.dtype() != DType::kBF16)
+    return std::nullopt;
+  std::optional<Tensor> copies[2];
+  const auto there = [&](std::span<const int32_t> all,
+                         std::optional<Tensor>& copy) -> const int32_t* {
+    if (indices.use == GatherIndices::Use::kAgain) return constants_.find(all);
+    copy = upload(all);
+    return integers(*copy);
+  };
+  ExpertRows experts;
+  experts.rows = static_cast<int>(rows);
+  experts.matrices = static_cast<int>(w.matrices());
+  experts.matrix = there(indices.rhs, copies[0]);
+  experts.source = there(indices.lhs, copies[1]);
+  return gather_few(x, w, experts, w.is_divided() ? sums : w.sums(), dtype);
+}
+
+std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,
+                                              const ExpertRows& rows, const PartialSums& order,
+                                              DType dtype) {
   if (w.rows() != nullptr || x.dtype() != DType::kBF16) return std::nullopt;
-  Tensor result = x.beside(DType::kF32, {nodes_of(order), rows.rows, w.shape()[1]});
+  Tensor result = x.beside(dtype, {nodes_of(order), rows.rows, w.shape()[1]});
   const FewRowsCall call{.weight = w.packed(),
                          .x = x.bytes().data(),
                          .x_dtype = x.dtype(),
@@ -192,7 +251,8 @@ std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& 
                          .x_rows = static_cast<int>(x.shape()[0]),
                          .steps = steps_of(order),
                          .experts = rows,
-                         .out = floats(result)};
+                         .out = result.mutable_bytes().data(),
+                         .out_dtype = dtype};
   if (!few_rows_can(call, few_rows_)) return std::nullopt;
   run(call);
   return result;

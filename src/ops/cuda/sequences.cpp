@@ -39,6 +39,12 @@ Heads heads_of(const Tensor& x) {
   return {writable(x), heads, width, heads * width, width};
 }
 
+// Their columns [begin, end), elements of `dtype`.
+Heads columns_of(const Heads& all, int64_t begin, int64_t end, DType dtype) {
+  return {static_cast<std::byte*>(all.data) + begin * size_of(dtype), all.heads, end - begin,
+          all.row_stride, all.head_stride};
+}
+
 TurnedPairs turned(RopeTable::Pairs pairs) {
   switch (pairs) {
     case RopeTable::Pairs::kHalves:
@@ -109,6 +115,58 @@ void CudaBackend::do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, Ca
   if (heads.rope != nullptr) keys_job.rope = add(q, HeadsTo::kRows).rope = rope_of(*heads.rope);
   const TokenRows rows{address_of(first_position), q.shape()[0], 1};
   cuda::place_heads(jobs, rows, q.dtype(), q.dtype(), kStream);
+}
+
+std::optional<HeadJobs> CudaBackend::jobs_of(std::span<const HeadColumns> parts, DType dtype) {
+  const DType from = parts[0].x.dtype();
+  if (parts.size() > HeadJobs::kMost || (from != DType::kF32 && from != dtype)) return std::nullopt;
+  HeadJobs jobs;
+  for (const HeadColumns& part : parts) {
+    if (part.x.dtype() != from) return std::nullopt;
+    HeadJob& job = jobs.jobs[jobs.count++];
+    job.from = columns_of(heads_of(part.x), part.begin, part.end, from);
+    if (part.rope != nullptr) job.rope = rope_of(*part.rope);
+  }
+  return jobs;
+}
+
+Tensor CudaBackend::do_join_heads(std::span<const HeadColumns> parts, DType dtype,
+                                  const Position& first_position) {
+  std::optional<HeadJobs> jobs = jobs_of(parts, dtype);
+  if (!jobs) return Backend::do_join_heads(parts, dtype, first_position);
+  int64_t width = 0;
+  for (int i = 0; i < jobs->count; ++i) width += jobs->jobs[i].from.width;
+  const Shape& shape = parts[0].x.shape();
+  Tensor result = parts[0].x.beside(dtype, shape.with(2, width));
+  if (result.elements() == 0) return result;
+  int64_t column = 0;
+  for (int i = 0; i < jobs->count; ++i) {
+    HeadJob& job = jobs->jobs[i];
+    job.to = columns_of(heads_of(result), column, column + job.from.width, dtype);
+    column += job.from.width;
+  }
+  cuda::place_heads(*jobs, {address_of(first_position), shape[0], 1}, parts[0].x.dtype(), dtype,
+                    kStream);
+  return result;
+}
+
+void CudaBackend::do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
+                                 const Position& first_position) {
+  std::optional<HeadJobs> jobs = jobs_of(parts, cache.dtype());
+  if (!jobs || format_of(cache)) return Backend::do_store_heads(cache, parts, first_position);
+  const Shape& shape = parts[0].x.shape();
+  if (shape[0] * shape[1] == 0) return;
+  jobs->caches = constants_.find_value(cached_sequence(cache, cache));
+  int64_t column = 0;
+  for (int i = 0; i < jobs->count; ++i) {
+    HeadJob& job = jobs->jobs[i];
+    job.target = HeadsTo::kKeys;
+    job.cache_width = cache.shape()[2];
+    job.cache_column = column;
+    column += job.from.width;
+  }
+  cuda::place_heads(*jobs, {address_of(first_position), shape[0], 1}, parts[0].x.dtype(),
+                    cache.dtype(), kStream);
 }
 
 Tensor CudaBackend::do_attention(const Tensor& q, const AttentionRows& cached,

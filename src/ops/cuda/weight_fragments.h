@@ -18,7 +18,6 @@ namespace strake::cuda {
 // How affine codes meet their scales: in bfloat16, which operand, scales and biases then are, or in
 // float32.
 enum class AffinePath { kNative, kFloat };
-enum class ScaleType : int32_t { kBf16, kF16, kF32 };
 
 // A packed weight as these kernels read it.
 struct PackedPointers {

@@ -41,6 +41,8 @@ enum class Coding : uint8_t {
 // What a group has: nothing, a power of two, an e4m3 number, or a scale and a bias of 16 or 32
 // bits each.
 enum class Scaling : uint8_t { kNone, kE8M0, kE4M3, kAffine16, kAffine32 };
+// What affine scales and biases are.
+enum class ScaleType : int32_t { kBf16, kF16, kF32 };
 
 constexpr int code_bits(Coding coding) {
   switch (coding) {
@@ -131,11 +133,25 @@ constexpr int word_byte(Coding coding, int lane, int word) {
          at % piece;
 }
 
-// Of each register, its bit in the half words of a plane of one bit a code: registers whose bits
-// one shift brings beside those of a plane of two (3-bit codes) stand two apart.
-constexpr int one_bit_place(int reg) {
-  return static_cast<int>(0xfdb97a86ec531420u >> (4 * reg) & 15);
+// Where an integer's lowest bit stands in bfloat16's mantissa of 7 bits once it is decoded: with
+// the exponent of 2^(7 - place) that is the number plus as much. Codes of 4 bits and more have
+// their highest bit on top there; smaller ones have two places, of every other 8 inputs, so that a
+// rotation serves two registers.
+constexpr bool has_two_places(Coding coding) {
+  return coding == Coding::kUInt2 || coding == Coding::kUInt3;
 }
+constexpr int mantissa_place(Coding coding, int reg) {
+  if (has_two_places(coding)) return reg / 2 % 2 == 0 ? 4 : 2;
+  return 7 - code_bits(coding);
+}
+// How far a register's lowest bits are rotated right, to get there.
+constexpr int rotation(Coding coding, int reg) {
+  return 4 * (has_two_places(coding) ? reg % 8 / 4 * 2 + reg % 2 : reg % 4);
+}
+
+// Of each register, its bit in the half words of a plane of one bit a code: one shift brings those
+// of registers with two places beside their lower bits.
+constexpr int one_bit_place(int reg) { return reg ^ 2; }
 
 // Bits of the e4m3 codes of a register pair's member in 16-bit halves: {bit, other half?} of bit b.
 // Member 0 stands where bfloat16 has sign, lower exponent and upper mantissa; member 1 comes there
@@ -164,19 +180,20 @@ struct LaneBit {
 
 constexpr LaneBit lane_bit(Coding coding, int reg, int half, int b) {
   const LaneBit two = {reg / 8, 16 * half + 2 * (reg % 8)};
-  const LaneBit four = {reg / 4, 16 * half + 4 * (reg % 4)};
+  // The lowest bits, two or four.
+  const LaneBit low = {has_two_places(coding) ? reg / 8 : reg / 4,
+                       (16 * half + mantissa_place(coding, reg) + rotation(coding, reg) + b) % 32};
   const int one = 16 * half + one_bit_place(reg);
   switch (coding) {
     case Coding::kUInt2:
-      return {two.word, two.bit + b};
-    case Coding::kUInt3:
-      return b < 2 ? LaneBit{two.word, two.bit + b} : LaneBit{2, one};
     case Coding::kUInt4:
-      return {four.word, four.bit + b};
+      return low;
+    case Coding::kUInt3:
+      return b < 2 ? low : LaneBit{2, one};
     case Coding::kUInt5:
-      return b < 4 ? LaneBit{four.word, four.bit + b} : LaneBit{4, one};
+      return b < 4 ? low : LaneBit{4, one};
     case Coding::kUInt6:
-      return b < 4 ? LaneBit{four.word, four.bit + b} : LaneBit{4 + two.word, two.bit + b - 4};
+      return b < 4 ? low : LaneBit{4 + two.word, two.bit + b - 4};
     case Coding::kUInt8:
       return {reg / 2, 16 * half + 8 * (reg & 1) + b};
     case Coding::kE2M1:

@@ -26,6 +26,11 @@ __device__ __forceinline__ uint64_t turned_rows(uint32_t address, uint32_t bytes
   return (swizzled_rows(address) & ~(uint64_t{0x3fff} << 16)) | uint64_t{bytes >> 4} << 16;
 }
 
+// Either's rows `bytes` further on. Only the low half changes, which spares 64-bit additions.
+__device__ __forceinline__ uint64_t rows_after(uint64_t rows, uint32_t bytes) {
+  return (rows >> 32 << 32) | (static_cast<uint32_t>(rows) + (bytes >> 4));
+}
+
 // Between what ordinary instructions did to the registers and the first product that uses them.
 __device__ __forceinline__ void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -50,18 +55,14 @@ __device__ __forceinline__ void pin(uint32_t (&values)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(values[i])::"memory");
 }
 
-// As instructions of their own: registers that products write must not come from a renamed copy,
-// or the assembler makes all products wait for each other.
-template <int kCount>
-__device__ __forceinline__ void copy_sums(float (&to)[kCount], const float (&from)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) asm volatile("mov.b32 %0, %1;" : "=f"(to[i]) : "f"(from[i]));
-}
-
 #define STRAKE_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define STRAKE_D16(i) STRAKE_D4(i), STRAKE_D4(i + 4), STRAKE_D4(i + 8), STRAKE_D4(i + 12)
 #define STRAKE_D32(i) STRAKE_D16(i), STRAKE_D16(i + 16)
 #define STRAKE_D64(i) STRAKE_D32(i), STRAKE_D32(i + 32)
+#define STRAKE_NEW4(i) "=f"(d[i]), "=f"(d[i + 1]), "=f"(d[i + 2]), "=f"(d[i + 3])
+#define STRAKE_NEW16(i) STRAKE_NEW4(i), STRAKE_NEW4(i + 4), STRAKE_NEW4(i + 8), STRAKE_NEW4(i + 12)
+#define STRAKE_NEW32(i) STRAKE_NEW16(i), STRAKE_NEW16(i + 16)
+#define STRAKE_NEW64(i) STRAKE_NEW32(i), STRAKE_NEW32(i + 32)
 #define STRAKE_N16_0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define STRAKE_N16_1 "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define STRAKE_N16_2 "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
@@ -75,70 +76,104 @@ __device__ __forceinline__ void copy_sums(float (&to)[kCount], const float (&fro
 #define STRAKE_N64 STRAKE_N32 "," STRAKE_N16_2 "," STRAKE_N16_3
 #define STRAKE_N128 STRAKE_N64 "," STRAKE_N16_4 "," STRAKE_N16_5 "," STRAKE_N16_6 "," STRAKE_N16_7
 
-// One shape for one type: the numbers of D's registers, A's, B's descriptor and the flag.
-#define STRAKE_WGMMA(tokens, type, d_list, a_list, b, flag, ...)                               \
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                    \
-               ", 0;\n"                                                                        \
-               "wgmma.mma_async.sync.aligned.m64n" tokens "k16.f32." type "." type " {" d_list \
-               "}, {" a_list "}, " b ", add, 1, 1, 0;\n}\n"                                    \
-               : __VA_ARGS__                                                                   \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows), "r"(add))
-
-#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, flag, ...)                  \
-  template <>                                                                              \
-  struct Wgmma<kTokens, __nv_bfloat16> {                                                   \
-    static __device__ __forceinline__ void run(float (&d)[kTokens / 2], const uint32_t* a, \
-                                               uint64_t b_rows, int add) {                 \
-      STRAKE_WGMMA(tokens, "bf16", d_list, a_list, b, flag, __VA_ARGS__);                  \
-    }                                                                                      \
-  };                                                                                       \
-  template <>                                                                              \
-  struct Wgmma<kTokens, __half> {                                                          \
-    static __device__ __forceinline__ void run(float (&d)[kTokens / 2], const uint32_t* a, \
-                                               uint64_t b_rows, int add) {                 \
-      STRAKE_WGMMA(tokens, "f16", d_list, a_list, b, flag, __VA_ARGS__);                   \
-    }                                                                                      \
-  };
-
-// Starts one product; `add` of 0 makes D anew. A's registers stay as they are until it is finished.
-template <int kTokens, class Half>
-struct Wgmma;
-// clang-format off
-STRAKE_WGMMA_SHAPE(32, "32", STRAKE_N16_0, "%16,%17,%18,%19", "%20", "%21", STRAKE_D16(0))
-STRAKE_WGMMA_SHAPE(64, "64", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", STRAKE_D32(0))
-STRAKE_WGMMA_SHAPE(128, "128", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", STRAKE_D64(0))
-STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132", "%133",
-                   STRAKE_D64(0), STRAKE_D64(64))
-// clang-format on
-
-// Both operands in shared memory; `turned` of 1: B's rows run along D's columns.
-#define STRAKE_WGMMA_SHARED(columns, type, d_list, a, b, flag, turned, ...)                     \
+// One shape for one type: the numbers of D's registers, A's, B's descriptor and the flag; `turned`
+// of 1: B's rows run along D's columns.
+#define STRAKE_WGMMA(columns, type, d_list, a_list, b, flag, turned, ...)                       \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
                ", 0;\n"                                                                         \
                "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
-               "}, " a ", " b ", add, 1, 1, 0, " turned ";\n}\n"                                \
+               "}, {" a_list "}, " b ", add, 1, 1, " turned ";\n}\n"                            \
+               : __VA_ARGS__                                                                    \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows), "r"(add))
+
+// The same with a constant flag, so that a D made anew need not be there before.
+#define STRAKE_WGMMA_CONSTANT(columns, type, d_list, a_list, b, flag, ...)                      \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
+               ", 0;\n"                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
+               "}, {" a_list "}, " b ", add, 1, 1, 0;\n}\n"                                     \
+               : __VA_ARGS__                                                                    \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows))
+
+#define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, d_new, d_old)             \
+  template <>                                                                                     \
+  struct Wgmma<kTokens, Half> {                                                                   \
+    static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a,      \
+                                                 uint64_t b_rows) {                               \
+      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "0", d_new);                         \
+    }                                                                                             \
+    static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,        \
+                                               uint64_t b_rows) {                                 \
+      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "1", d_old);                         \
+    }                                                                                             \
+  };
+#define STRAKE_LIST(...) __VA_ARGS__
+#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, d_new, d_old)                       \
+  STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, STRAKE_LIST(d_new),   \
+                  STRAKE_LIST(d_old))                                                              \
+  STRAKE_WGMMA_OF(kTokens, tokens, __half, "f16", d_list, a_list, b, STRAKE_LIST(d_new),           \
+                  STRAKE_LIST(d_old))
+
+// Starts one product: D anew, or added to. A's registers stay as they are until it is finished.
+template <int kTokens, class Half>
+struct Wgmma;
+// clang-format off
+STRAKE_WGMMA_SHAPE(32, "32", STRAKE_N16_0, "%16,%17,%18,%19", "%20",
+                   STRAKE_LIST(STRAKE_NEW16(0)), STRAKE_LIST(STRAKE_D16(0)))
+STRAKE_WGMMA_SHAPE(64, "64", STRAKE_N32, "%32,%33,%34,%35", "%36",
+                   STRAKE_LIST(STRAKE_NEW32(0)), STRAKE_LIST(STRAKE_D32(0)))
+STRAKE_WGMMA_SHAPE(128, "128", STRAKE_N64, "%64,%65,%66,%67", "%68",
+                   STRAKE_LIST(STRAKE_NEW64(0)), STRAKE_LIST(STRAKE_D64(0)))
+STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132",
+                   STRAKE_LIST(STRAKE_NEW64(0), STRAKE_NEW64(64)),
+                   STRAKE_LIST(STRAKE_D64(0), STRAKE_D64(64)))
+// clang-format on
+
+// D[64, 64 or 128] (+)= A[64, 16] * B[16, as many] with A in registers, which stay as they are
+// until it is finished, and B as turned_rows() has it.
+template <class Half>
+__device__ __forceinline__ void wgmma_turned(float (&d)[32], const uint32_t* a, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA("64", "f16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1", STRAKE_D32(0));
+  else
+    STRAKE_WGMMA("64", "bf16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1", STRAKE_D32(0));
+}
+template <class Half>
+__device__ __forceinline__ void wgmma_turned(float (&d)[64], const uint32_t* a, uint64_t b_rows,
+                                             int add) {
+  if constexpr (std::is_same_v<Half, __half>)
+    STRAKE_WGMMA("128", "f16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1", STRAKE_D64(0));
+  else
+    STRAKE_WGMMA("128", "bf16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1", STRAKE_D64(0));
+}
+
+// Both operands in shared memory.
+#define STRAKE_WGMMA_SHARED(columns, type, d_list, a, b, flag, ...)                             \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
+               ", 0;\n"                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
+               "}, " a ", " b ", add, 1, 1, 0, 0;\n}\n"                                         \
                : __VA_ARGS__                                                                    \
                : "l"(a_rows), "l"(b_rows), "r"(add))
 
-// D[64, 64] (+)= A[64, 16] * B[64, 16]^T, both as swizzled_rows() has them.
+// D[64, 64 or 128] (+)= A[64, 16] * B[as many, 16]^T, both as swizzled_rows() has them.
 template <class Half>
 __device__ __forceinline__ void wgmma_shared(float (&d)[32], uint64_t a_rows, uint64_t b_rows,
                                              int add) {
   if constexpr (std::is_same_v<Half, __half>)
-    STRAKE_WGMMA_SHARED("64", "f16", STRAKE_N32, "%32", "%33", "%34", "0", STRAKE_D32(0));
+    STRAKE_WGMMA_SHARED("64", "f16", STRAKE_N32, "%32", "%33", "%34", STRAKE_D32(0));
   else
-    STRAKE_WGMMA_SHARED("64", "bf16", STRAKE_N32, "%32", "%33", "%34", "0", STRAKE_D32(0));
+    STRAKE_WGMMA_SHARED("64", "bf16", STRAKE_N32, "%32", "%33", "%34", STRAKE_D32(0));
 }
-// D[64, 256] (+)= A[64, 16] * B[16, 256] with B as turned_rows() has it.
+
 template <class Half>
-__device__ __forceinline__ void wgmma_turned(float (&d)[128], uint64_t a_rows, uint64_t b_rows,
+__device__ __forceinline__ void wgmma_shared(float (&d)[64], uint64_t a_rows, uint64_t b_rows,
                                              int add) {
   if constexpr (std::is_same_v<Half, __half>)
-    STRAKE_WGMMA_SHARED("256", "f16", STRAKE_N128, "%128", "%129", "%130", "1", STRAKE_D64(0),
-                        STRAKE_D64(64));
+    STRAKE_WGMMA_SHARED("128", "f16", STRAKE_N64, "%64", "%65", "%66", STRAKE_D64(0));
   else
-    STRAKE_WGMMA_SHARED("256", "bf16", STRAKE_N128, "%128", "%129", "%130", "1", STRAKE_D64(0),
-                        STRAKE_D64(64));
+    STRAKE_WGMMA_SHARED("128", "bf16", STRAKE_N64, "%64", "%65", "%66", STRAKE_D64(0));
 }
 
 #undef STRAKE_WGMMA_SHARED
@@ -159,5 +194,12 @@ __device__ __forceinline__ void wgmma_turned(float (&d)[128], uint64_t a_rows, u
 #undef STRAKE_N128
 #undef STRAKE_WGMMA
 #undef STRAKE_WGMMA_SHAPE
+#undef STRAKE_WGMMA_OF
+#undef STRAKE_WGMMA_CONSTANT
+#undef STRAKE_LIST
+#undef STRAKE_NEW4
+#undef STRAKE_NEW16
+#undef STRAKE_NEW32
+#undef STRAKE_NEW64
 
 }  // namespace strake::cuda

@@ -25,7 +25,7 @@ struct Case {
   int64_t window = 0;
   int64_t selected = 0;
   enum class Values { kOwn, kKeys } values = Values::kOwn;
-  enum class Extras { kNone, kAll } extras = Extras::kNone;  // sinks and scales of rows
+  enum class Extras { kNone, kSinks, kAll } extras = Extras::kNone;  // all: scales of rows, too
   std::vector<int32_t> first_query = {};
 
   int64_t rows() const { return tokens * std::ssize(first_positions); }
@@ -48,8 +48,8 @@ class Attention {
       device_keys_.emplace_back(of.dtype, keys_.back());
       if (of.values == Case::Values::kOwn) device_values_.emplace_back(of.dtype, values_.back());
     }
+    if (of.extras != Case::Extras::kNone) sinks_ = random_floats(static_cast<size_t>(of.heads));
     if (of.extras == Case::Extras::kAll) {
-      sinks_ = random_floats(static_cast<size_t>(of.heads));
       scales_ = random_floats(static_cast<size_t>(of.rows()), DType::kF32, 0.3f);
       for (float& scale : scales_) scale += 1;
     }
@@ -57,9 +57,34 @@ class Attention {
   }
 
   std::vector<float> run() { return run(all_sequences()); }
+  // From now on for so many positions, as a recording is that goes on for some time.
+  void lay_out_for(int64_t positions) { laid_out_for_ = positions; }
 
   // The results of some of the sequences, in this order.
   std::vector<float> run(const std::vector<size_t>& sequences) {
+    return run(sequences, case_.heads);
+  }
+
+  // The same of each token's first heads alone.
+  std::vector<float> run(const std::vector<size_t>& sequences, int64_t heads) {
+    return run(sequences, heads, {0, case_.tokens});
+  }
+
+  struct Piece {
+    int64_t first_token;
+    int64_t tokens;
+  };
+  // The first sequence's, piece by piece.
+  std::vector<float> run(const std::vector<Piece>& pieces) {
+    std::vector<float> all;
+    for (const Piece& piece : pieces) {
+      const std::vector<float> some = run({0}, case_.heads, piece);
+      all.insert(all.end(), some.begin(), some.end());
+    }
+    return all;
+  }
+
+  std::vector<float> run(const std::vector<size_t>& sequences, int64_t heads, const Piece& piece) {
     const Case& c = case_;
     std::vector<CachedSequence> caches;
     std::vector<int32_t> positions;
@@ -70,21 +95,30 @@ class Attention {
       cache.values =
           c.values == Case::Values::kOwn ? CachedRows{device_values_[s].data()} : cache.keys;
       caches.push_back(cache);
-      positions.push_back(c.first_positions[s]);
-      append(q, q_, s, c.tokens * c.heads * c.width);
-      append(scales, scales_, s, scales_.empty() ? 0 : c.tokens);
-      append(selected, selected_, s, c.tokens * c.selected);
+      positions.push_back(c.first_positions[s] + static_cast<int>(piece.first_token));
+      const int64_t first_row = static_cast<int64_t>(s) * c.tokens + piece.first_token;
+      for (int64_t row = first_row; row < first_row + piece.tokens; ++row) {
+        const auto from = q_.begin() + row * c.heads * c.width;
+        q.insert(q.end(), from, from + heads * c.width);
+      }
+      append(scales, scales_, first_row, scales_.empty() ? 0 : piece.tokens);
+      append(selected, selected_, first_row * c.selected, piece.tokens * c.selected);
     }
-    const TokenRows rows_shape{nullptr, c.tokens, std::ssize(sequences)};
+    const TokenRows rows_shape{nullptr, piece.tokens, std::ssize(sequences)};
     const DeviceArray<CachedSequence> device_caches(caches);
     const DeviceArray<int32_t> device_positions(positions);
     const DeviceFloats device_q(c.dtype, q);
     const DeviceFloats out(c.dtype,
-                           static_cast<size_t>(rows_shape.count() * c.heads * c.value_width));
+                           static_cast<size_t>(rows_shape.count() * heads * c.value_width));
     const DeviceArray<float> device_scales(scales), device_sinks(sinks_);
     const DeviceArray<int32_t> device_selected(selected), first_query(c.first_query);
-    const AttentionShape shape = this->shape();
-    const DeviceBytes workspace(attention_workspace(shape, c.tokens, std::ssize(sequences)));
+    AttentionShape shape = this->shape();
+    if (heads < c.heads) {
+      shape.heads = heads;
+      shape.cached_heads = std::max<int64_t>(1, heads * c.cached_heads / c.heads);
+      shape.largest_group = heads / shape.cached_heads;
+    }
+    const DeviceBytes workspace(attention_workspace(shape, piece.tokens, std::ssize(sequences)));
     AttentionOperands operands{};
     operands.q = device_q.data();
     operands.caches = device_caches.data();
@@ -95,7 +129,8 @@ class Attention {
     if (c.selected > 0) operands.selected = device_selected.data();
     operands.out = out.data();
     operands.workspace = workspace.data();
-    attention(shape, operands, {device_positions.data(), c.tokens, std::ssize(sequences)}, nullptr);
+    attention(shape, operands, {device_positions.data(), piece.tokens, std::ssize(sequences)},
+              nullptr);
     EXPECT_TRUE(out.is_guard_whole());
     EXPECT_TRUE(workspace.is_guard_whole());
     return out.get();
@@ -120,7 +155,7 @@ class Attention {
     shape.width = case_.width;
     shape.value_width = case_.value_width;
     shape.value_stride = case_.value_stride();
-    shape.positions = case_.window > 0 ? case_.last() : case_.room();
+    shape.positions = std::max(laid_out_for_, case_.window > 0 ? case_.last() : case_.room());
     shape.window = case_.window;
     shape.selected = case_.selected;
     return shape;
@@ -133,9 +168,8 @@ class Attention {
     return all;
   }
   template <class T>
-  static void append(std::vector<T>& to, const std::vector<T>& from, size_t index, int64_t count) {
-    const auto begin = from.begin() + static_cast<int64_t>(index) * count;
-    to.insert(to.end(), begin, begin + count);
+  static void append(std::vector<T>& to, const std::vector<T>& from, int64_t first, int64_t count) {
+    to.insert(to.end(), from.begin() + first, from.begin() + first + count);
   }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(case_.width)); }
 
@@ -209,6 +243,7 @@ class Attention {
   }
 
   Case case_;
+  int64_t laid_out_for_ = 0;
   std::vector<float> q_, sinks_, scales_;
   std::vector<std::vector<float>> keys_, values_;
   std::vector<int32_t> selected_;
@@ -223,6 +258,8 @@ void expect_right(const Case& c) {
   EXPECT_LE(relative_error(found, attention.expected()), 5e-3)
       << c.width << " " << c.value_width << " tokens " << c.tokens << " from "
       << c.first_positions[0] << " window " << c.window;
+  EXPECT_EQ(found, attention.run());
+  attention.lay_out_for(9000);
   EXPECT_EQ(found, attention.run());
 }
 
@@ -250,6 +287,18 @@ TEST(CudaAttention, FewRowsThatSeeDifferentPositions) {
                 .first_query = {0, 1, 5, 7}});
 }
 
+TEST(CudaAttention, FewRowsToManyPositions) {
+  expect_right({.first_positions = {2047, 2048, 5000}, .extras = Case::Extras::kAll});
+  expect_right({.heads = 20, .cached_heads = 1, .tokens = 16, .first_positions = {2040}});
+}
+
+// Every part of the last chunk, and more query rows than a block has.
+TEST(CudaAttention, FewRowsToTheLastOfAQuarter) {
+  for (const int first : {1, 14, 15, 16, 47, 48, 62, 64, 127, 128, 191, 192, 255, 256, 1023, 1790})
+    for (const int64_t tokens : {1, 5})
+      expect_right({.heads = 8, .cached_heads = 1, .tokens = tokens, .first_positions = {first}});
+}
+
 TEST(CudaAttention, ManyRowsOfEveryWidth) {
   for (const DType dtype : kHalves)
     for (const auto& [width, value_width] : kWidths)
@@ -270,6 +319,47 @@ TEST(CudaAttention, ManyRowsWithAllElse) {
                 .window = 50,
                 .extras = Case::Extras::kAll,
                 .first_query = {0, 1, 5, 7}});
+}
+
+// A token beyond tiles of rows and before their end, after few and many positions.
+TEST(CudaAttention, ManyRowsAroundTiles) {
+  for (const int64_t group : {1, 4, 8})
+    for (const int64_t tokens : {17, 33, 65, 127, 129})
+      for (const int64_t width : {64, 128})
+        expect_right({.dtype = tokens % 4 == 1 ? DType::kBF16 : DType::kF16,
+                      .heads = 2 * group,
+                      .cached_heads = 2,
+                      .width = width,
+                      .value_width = width,
+                      .tokens = tokens,
+                      .first_positions = {0, 1, 777}});
+  for (const int first : {0, 777})
+    expect_right({.heads = 4, .cached_heads = 1, .tokens = 2048, .first_positions = {first}});
+  expect_right({.tokens = 18, .first_positions = {126, 127, 128, 6000}});
+}
+
+// More tiles of rows than a GPU has multiprocessors, of sequences of different lengths.
+TEST(CudaAttention, ManyRowsOfManyHeads) {
+  expect_right({.heads = 64,
+                .cached_heads = 16,
+                .width = 64,
+                .value_width = 64,
+                .tokens = 131,
+                .first_positions = {0, 500, 7, 130}});
+}
+
+TEST(CudaAttention, ManyRowsWithSinksAndWindows) {
+  for (const int64_t window : {0, 1, 50, 128, 300})
+    for (const int64_t width : {64, 128})
+      expect_right({.heads = 7,
+                    .cached_heads = 3,
+                    .width = width,
+                    .value_width = width,
+                    .tokens = 190,
+                    .first_positions = {3, 260},
+                    .window = window,
+                    .extras = Case::Extras::kSinks,
+                    .first_query = {0, 1, 5, 7}});
 }
 
 TEST(CudaAttention, WindowsInRings) {
@@ -333,19 +423,81 @@ TEST(CudaAttention, LatentVectors) {
   Case late = latent;
   late.first_positions = {9001};  // chunks have grown
   expect_right(late);
+  late.heads = 70;
+  late.tokens = 2;
+  late.selected = 5000;
+  late.extras = Case::Extras::kAll;
+  expect_right(late);
+  Case many = latent;  // blocks enough for all of the values' columns
+  many.tokens = 150;
+  many.first_positions = {200};
+  expect_right(many);
+}
+
+// However many heads a rank has, and blocks share a chunk.
+TEST(CudaAttention, SameBitsOfLatentHeads) {
+  for (const DType dtype : kHalves)
+    for (const int first : {63, 3000, 20000}) {
+      Attention attention({.dtype = dtype,
+                           .heads = 128,
+                           .cached_heads = 1,
+                           .width = 576,
+                           .value_width = 512,
+                           .first_positions = {first},
+                           .values = Case::Values::kKeys});
+      const std::vector<float> all = attention.run();
+      for (const int64_t heads : {1, 16, 64}) {
+        const std::vector<float> some = attention.run({0}, heads);
+        EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << first << " " << heads;
+      }
+    }
 }
 
 // A row has the same bits whatever runs with it, as long as it is one of few or of many.
 TEST(CudaAttention, SameBitsInEveryBatch) {
-  for (const int64_t tokens : {2, 40}) {
-    Case c{.tokens = tokens, .first_positions = {20, 300, 255}};
-    if (tokens == 40) c.width = c.value_width = 64;
-    Attention attention(c);
-    const std::vector<float> all = attention.run({0, 1, 2}), swapped = attention.run({2, 0});
-    const int64_t each = tokens * c.heads * c.value_width;
-    EXPECT_TRUE(std::equal(all.begin() + 2 * each, all.end(), swapped.begin()));
-    EXPECT_TRUE(std::equal(all.begin(), all.begin() + each, swapped.begin() + each));
+  for (const int64_t width : {64, 128})
+    for (const int64_t tokens : {2, 40}) {
+      const Case c{.width = width,
+                   .value_width = width,
+                   .tokens = tokens,
+                   .first_positions = {20, 300, 255}};
+      Attention attention(c);
+      const std::vector<float> all = attention.run({0, 1, 2}), swapped = attention.run({2, 0});
+      const int64_t each = tokens * c.heads * c.value_width;
+      EXPECT_TRUE(std::equal(all.begin() + 2 * each, all.end(), swapped.begin()));
+      EXPECT_TRUE(std::equal(all.begin(), all.begin() + each, swapped.begin() + each));
+    }
+}
+
+// However many of a token's heads a rank has.
+TEST(CudaAttention, SameBitsOfSomeHeads) {
+  const Case c{.heads = 16, .cached_heads = 2, .tokens = 70, .first_positions = {90}};
+  Attention attention(c);
+  const std::vector<float> all = attention.run();
+  for (const int64_t heads : {1, 3, 4, 8}) {
+    const std::vector<float> some = attention.run({0}, heads);
+    for (int64_t token = 0; token < c.tokens; ++token) {
+      const auto found = some.begin() + token * heads * c.value_width;
+      EXPECT_TRUE(std::equal(found, found + heads * c.value_width,
+                             all.begin() + token * c.heads * c.value_width))
+          << heads << " " << token;
+    }
   }
+}
+
+// However a prompt is cut, as long as pieces are many rows.
+TEST(CudaAttention, SameBitsInEveryPiece) {
+  for (const int64_t width : {64, 128})
+    for (const int64_t window : {0, 100}) {
+      Attention attention({.width = width,
+                           .value_width = width,
+                           .tokens = 400,
+                           .first_positions = {50},
+                           .window = window});
+      const std::vector<float> whole = attention.run();
+      EXPECT_EQ(whole, attention.run({{0, 17}, {17, 83}, {100, 128}, {228, 172}}));
+      EXPECT_EQ(whole, attention.run({{0, 78}, {78, 50}, {128, 255}, {383, 17}}));
+    }
 }
 
 }  // namespace

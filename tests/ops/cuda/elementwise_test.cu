@@ -167,26 +167,60 @@ float sum_of_five(const std::vector<float>& p, size_t at, size_t stride) {
          (p[at + 3 * stride] + p[at + 4 * stride]);
 }
 
-TEST(CudaNorms, AddPiecesAlongTheTree) {
-  const int64_t rows = 2, width = 777;
-  const auto x = random_floats(count_of(rows, width)), w = random_floats(width),
-             b = random_floats(width), pieces = random_floats(5 * x.size());
-  const DeviceArray<float> device(x), weight(w), bias(b), device_pieces(pieces), sums(x.size());
-  const DeviceFloats out(DType::kF32, x.size()), alone(DType::kF32, x.size());
-  finish_sums(device_pieces.data(), five_pieces(), static_cast<int64_t>(x.size()), sums.data(),
-              nullptr);
+TEST(CudaNorms, FinishSumsAlongTheTree) {
+  const size_t count = 1554;
+  const auto pieces = random_floats(5 * count);
+  const DeviceArray<float> device(pieces), sums(count);
+  finish_sums(device.data(), five_pieces(), static_cast<int64_t>(count), sums.data(), nullptr);
   const auto finished = sums.get();
-  const NormWeight norm{weight.data(), DType::kF32, nullptr, DType::kF32, 1e-6f};
-  rms_norm(
-      {device.data(), rows, width, device_pieces.data(), five_pieces(), bias.data(), device.data()},
-      norm, {out.data(), DType::kF32}, nullptr);
-  const auto residual = device.get();
-  for (size_t i = 0; i < x.size(); ++i) {
-    EXPECT_EQ(finished[i], sum_of_five(pieces, i, x.size()));
-    EXPECT_EQ(residual[i], x[i] + (finished[i] + b[i % width]));
+  for (size_t i = 0; i < count; ++i) EXPECT_EQ(finished[i], sum_of_five(pieces, i, count));
+}
+
+// Widths of whole 16 bytes and others, of few and many columns a thread, and wider than what shared
+// memory holds.
+TEST(CudaNorms, AddToTheRowsFirst) {
+  for (const int64_t width : {8, 776, 777, 4096, 8192, 16384})
+    for (const DType weight_dtype : kFloating)
+      for (const DType dtype : kFloating) {
+        const int64_t rows = 2;
+        const auto x = random_floats(count_of(rows, width)), y = random_floats(x.size()),
+                   w = random_floats(static_cast<size_t>(width), weight_dtype);
+        const DeviceArray<float> device(x), added(y);
+        const DeviceFloats weight(weight_dtype, w), out(dtype, x.size()), alone(dtype, x.size());
+        const NormWeight norm{weight.data(), weight_dtype, nullptr, DType::kF32, 1e-6f};
+        rms_norm({device.data(), rows, width, added.data(), device.data()}, norm,
+                 {out.data(), dtype}, nullptr);
+        const auto sum = device.get();
+        std::vector<double> expected;
+        for (int64_t row = 0; row < rows; ++row) {
+          double square = 0;
+          for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+            EXPECT_EQ(sum[i], x[i] + y[i]);
+            square += double{sum[i]} * sum[i];
+          }
+          for (int64_t i = 0; i < width; ++i)
+            expected.push_back(sum[row * width + i] / std::sqrt(square / width + 1e-6) * w[i]);
+        }
+        EXPECT_LE(relative_error(out.get(), expected), tolerance(dtype)) << width;
+        EXPECT_TRUE(out.is_guard_whole());
+        rms_norm({device.data(), rows, width}, norm, {alone.data(), dtype}, nullptr);
+        EXPECT_EQ(out.get(), alone.get()) << width;
+      }
+}
+
+TEST(CudaNorms, HaveTheSameBitsWhereverRowsStand) {
+  const int64_t rows = 3;
+  for (const int64_t width : {8, 776, 2048, 4096}) {
+    const auto x = random_floats(count_of(rows, width)), w = random_floats(width);
+    std::vector<float> later(1);
+    later.insert(later.end(), x.begin(), x.end());
+    const DeviceArray<float> first(x), second(later), weight(w);
+    const DeviceFloats out(DType::kBF16, x.size()), other(DType::kBF16, x.size());
+    const NormWeight norm{weight.data(), DType::kF32, nullptr, DType::kF32, 1e-6f};
+    rms_norm({first.data(), rows, width}, norm, {out.data(), DType::kBF16}, nullptr);
+    rms_norm({second.data() + 1, rows, width}, norm, {other.data(), DType::kBF16}, nullptr);
+    EXPECT_EQ(out.get(), other.get()) << width;
   }
-  rms_norm({device.data(), rows, width}, norm, {alone.data(), DType::kF32}, nullptr);
-  EXPECT_EQ(out.get(), alone.get());
 }
 
 TEST(CudaHeads, TurnAndGoToTheCache) {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+
 namespace strake::cuda {
 namespace {
 
@@ -43,6 +46,25 @@ TEST(FewRowsPlan, BlocksMakeAllItems) {
         }
 }
 
+TEST(FewRowsPlan, BlocksTakeAllAtOnceWhereSumsAreFew) {
+  for (const int outputs : {4096, 14336, 28672}) {
+    FewRowsParameters p = product(outputs, 4096, 8, 1);
+    ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+    EXPECT_EQ(p.turns, 1);
+  }
+  // A warp has one unit at a time where sums are many.
+  FewRowsParameters p = product(14336, 4096, 8, 8);
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.units, 16);
+  EXPECT_EQ(p.turns, 4);
+}
+
+TEST(FewRowsPlan, WarpsHaveEquallyManyUnits) {
+  FewRowsParameters p = product(2112 * 5, 4096, 3, 8);  // five items a block, of three units
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.items_at_once, 5);
+}
+
 TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
   FewRowsParameters p = product(4096, 4096, 8, 1);
   ASSERT_GT(plan_few_rows(p, kMxfp8, kSize).blocks, 0);
@@ -54,6 +76,29 @@ TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
   ASSERT_GT(plan_few_rows(p, kMxfp8, small).blocks, 0);
   EXPECT_EQ(p.ring.stages, 2);
   EXPECT_EQ(p.chunk_tiles, 2);
+}
+
+TEST(FewRowsPlan, ChunksHaveWholePairsOfTiles) {
+  for (const Coding coding : {Coding::kUInt3, Coding::kUInt5, Coding::kUInt6})
+    for (const int shared_kb : {100, 227}) {
+      FewRowsParameters p = product(4096, 4096, 8, 1);
+      FewRowsSize size = kSize;
+      size.shared_bytes = shared_kb * 1024;
+      ASSERT_GT(plan_few_rows(p, {coding, Scaling::kAffine16, 64}, size).blocks, 0);
+      EXPECT_EQ(p.chunk_tiles % 2, 0);
+    }
+}
+
+TEST(FewRowsPlan, DivisorsAreMoreByOneAtMost) {
+  for (const int by : {1, 2, 3, 7, 96, 896, 8016, 65535, 1 << 20})
+    for (int64_t dividend = 0; dividend < std::numeric_limits<int>::max(); dividend += 99991) {
+      const auto n = static_cast<int>(dividend);
+      const int quotient = Divisor(by).quotient(n);
+      if (dividend * by <= int64_t{1} << 31)
+        ASSERT_EQ(quotient, n / by) << n << " / " << by;
+      else
+        ASSERT_TRUE(quotient == n / by || quotient == n / by + 1) << n << " / " << by;
+    }
 }
 
 }  // namespace

@@ -274,7 +274,8 @@ TEST_F(FewRows, HasTheSameBitsWhereMatricesAreJoined) {
     }
 }
 
-// Every code under every scale, alone: exactly what the CPU decodes.
+// Every code under every scale, alone: exactly what the CPU decodes, but for affine biases, which
+// may be rounded together with a multiple of the scale.
 TEST_F(FewRows, DecodesEveryByte) {
   Random random(seed() + 3);
   for (const Kind& kind : all_kinds()) {
@@ -306,6 +307,16 @@ TEST_F(FewRows, DecodesEveryByte) {
     steps.nodes = 1;
     const DeviceWeight weight(host, leaves);
     const std::vector<float> w = host.values();
+    const bool affine = format.has_biases();
+    const Tensor none = Tensor::zeros(DType::kF32, {0});
+    const Tensor scales = affine ? host.quantized->scales().to(DType::kF32) : none;
+    const Tensor biases = affine ? host.quantized->biases()->to(DType::kF32) : none;
+    const auto rounding_of_bias = [&](int64_t row, int64_t input) {
+      const auto at = static_cast<size_t>(row * (k / group) + input / group);
+      return 0x1p-22 * std::fabs(static_cast<double>(scales.data<float>()[at]) *
+                                 static_cast<double>(codes)) +
+             0x1p-22 * std::fabs(static_cast<double>(biases.data<float>()[at]));
+    };
     for (int64_t first = 0; first < k; first += 16) {
       std::vector<float> values(static_cast<size_t>(16 * k));
       for (int64_t m = 0; m < 16; ++m) values[static_cast<size_t>(m * k + first + m)] = 1.0f;
@@ -323,7 +334,8 @@ TEST_F(FewRows, DecodesEveryByte) {
             continue;
           }
           // Below 2^-126 bfloat16 has multiples of 2^-133.
-          const double allowed = std::fabs(expected) < 0x1p-126 ? 0x1p-134 : 0;
+          double allowed = std::fabs(expected) < 0x1p-126 ? 0x1p-134 : 0;
+          if (affine) allowed += rounding_of_bias(row, first + m);
           ASSERT_LE(std::fabs(value - expected), allowed)
               << "scale " << row << ", input " << first + m << ": " << value << " instead of "
               << expected;

@@ -213,6 +213,8 @@ struct TiledSum {
 
 void expect_same_bits(const MatrixKind& kind, const HostMatrix& host, const PackedWeight& w,
                       const Activations& x, const TiledSum& sum) {
+  const DeviceArray<float> workspace(static_cast<size_t>(many_rows_workspace_bytes(device())) /
+                                     sizeof(float));
   std::vector<float> first;
   for (const int tokens : {32, 64, 128, 256}) {
     for (const int share_x : {1, 2, 4}) {
@@ -221,7 +223,12 @@ void expect_same_bits(const MatrixKind& kind, const HostMatrix& host, const Pack
         const auto schedule = many_rows_schedule(sum.tree, 0, {}, pieces, {sum.order, sum.tokens});
         if (!schedule || !can_have(tiling, *schedule)) continue;
         const auto found = result(sum.tokens * host.rows, [&](float* out) {
-          many_rows_wgmma({w, x.rows(sum.tokens), out, device(), nullptr},
+          many_rows_wgmma({.w = w,
+                           .x = x.rows(sum.tokens),
+                           .out = out,
+                           .device = device(),
+                           .stream = nullptr,
+                           .workspace = workspace.data()},
                           {sum.tree, 0, {}, sum.order}, tiling);
         });
         if (first.empty()) first = found;
@@ -237,15 +244,19 @@ TEST(ManyRows, HaveTheSameBitsInEveryTiling) {
   for (const MatrixKind& kind : some_kinds()) {
     SCOPED_TRACE(kind.name());
     std::mt19937 rng(seed());
-    const auto cuts = eight_leaves(kind.group());
-    const SumTree tree(cuts);
-    const HostMatrix host = random_matrix(kind, 600, cuts.back(), rng);
-    const DeviceMatrix matrix(host, leaves_of(cuts));
-    const PackedWeight w = matrix.weight();
-    const Activations x = random_activations(DType::kBF16, 300, cuts.back(), rng);
-    for (const LeafOrder order : {LeafOrder::kTree, LeafOrder::kChain})
-      for (const int64_t tokens : {100, 300})
-        expect_same_bits(kind, host, w, x, {tree, order, tokens});
+    const auto eight = eight_leaves(kind.group());
+    auto sixteen = eight;
+    for (size_t i = 1; i < eight.size(); ++i) sixteen.push_back(eight.back() + eight[i]);
+    for (const auto& cuts : {eight, sixteen}) {
+      const SumTree tree(cuts);
+      const HostMatrix host = random_matrix(kind, 600, cuts.back(), rng);
+      const DeviceMatrix matrix(host, leaves_of(cuts));
+      const PackedWeight w = matrix.weight();
+      const Activations x = random_activations(DType::kBF16, 300, cuts.back(), rng);
+      for (const LeafOrder order : {LeafOrder::kTree, LeafOrder::kChain})
+        for (const int64_t tokens : {100, 300})
+          expect_same_bits(kind, host, w, x, {tree, order, tokens});
+    }
   }
 }
 
@@ -290,6 +301,46 @@ TEST(ManyRows, HaveTheSameBitsWhoeverComputesTheLeaves) {
       for (size_t i = 0; i < static_cast<size_t>(count); ++i)
         combined.push_back(apart[i] + apart[static_cast<size_t>(count) + i]);
       EXPECT_TRUE(same_bits(combined, all)) << tokens << " tokens";
+    }
+  }
+}
+
+// Outputs in pairs and alone, both kernels, whole tiles of tokens and parts.
+TEST(ManyRows, RoundTheirSumsOnce) {
+  const MatrixKind kind{Format::parse("mxfp8"), DType::kU8};
+  const std::vector<int64_t> cuts{0, 96, 416};
+  const SumTree tree(cuts);
+  const int nodes[] = {tree.node(0).left, tree.node(0).right};
+  for (const int64_t outputs : {7, 132, 299}) {
+    std::mt19937 rng(seed() + static_cast<uint32_t>(outputs));
+    const HostMatrix host = random_matrix(kind, outputs, cuts.back(), rng);
+    const DeviceMatrix matrix(host, leaves_of(cuts));
+    const PackedWeight w = matrix.weight();
+    for (const int64_t stride_beyond : {0, 3}) {  // which no tensor map has
+      const Activations x =
+          random_activations(DType::kBF16, 300, cuts.back(), rng, {stride_beyond, 0});
+      for (const int64_t tokens : {33, 128, 300}) {
+        const int64_t count = 2 * tokens * outputs;
+        const auto floats = result(count, [&](float* out) {
+          many_rows({w, x.rows(tokens), out, device(), nullptr}, {tree, nodes}, LeafOrder::kTree);
+        });
+        for (const DType type : {DType::kBF16, DType::kF16}) {
+          const DeviceArray<uint16_t> out(static_cast<size_t>(count) + kGuard);
+          out.fill(kPoison);
+          many_rows({w, x.rows(tokens), out.data(), device(), nullptr, type}, {tree, nodes},
+                    LeafOrder::kTree);
+          check(cudaDeviceSynchronize(), "product");
+          const auto found = out.get();
+          int wrong = 0;
+          for (size_t i = 0; i < found.size(); ++i) {
+            const uint16_t expected = i < floats.size() ? to_half_bits(type, floats[i]) : 0xffff;
+            if (found[i] != expected && ++wrong <= 5)
+              ADD_FAILURE() << "element " << i << ": " << found[i] << ", expected " << expected;
+          }
+          EXPECT_EQ(wrong, 0) << outputs << " outputs, " << tokens << " tokens, "
+                              << to_string(type);
+        }
+      }
     }
   }
 }

@@ -103,6 +103,35 @@ TEST_F(CudaRecording, JoinsProductsWithTheSameBits) {
     }
 }
 
+// Columns of heads beside each other, as by the calls that this stands for: in one go where all are
+// float32 or of the result's dtype already.
+TEST_F(CudaRecording, JoinsHeadsWithTheSameBits) {
+  const RopeTable rope{RopeTable::Pairs::kAdjacent, 6,
+                       Tensor::from<float>(std::vector{1.0f, 0.3f, 0.01f}, {3}), 1.25f};
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16})
+    for (const DType from : {DType::kF32, dtype})
+      for (const DType other : {from, dtype})
+        for (const auto& [rows, heads] : {std::pair<int64_t, int64_t>{1, 1}, {1, 5}, {3, 2}}) {
+          const Tensor x = random_weight(1, {rows, heads, 24}).to(from);
+          const Tensor y = random_weight(2, {rows, heads, 20}).to(other);
+          Tensor turned = there(y.slice(2, 9, 17).to(dtype));
+          gpu_->rope(turned, rope, 70);
+          const Tensor expected =
+              concatenate(std::vector{there(x.slice(2, 3, 19).to(dtype)), turned}, 2);
+          const Tensor plain = there(x), joined = there(y), stored = there(y);
+          const HeadColumns to_join[] = {{plain, 3, 19}, {joined, 9, 17, &rope}};
+          EXPECT_TRUE(same_bits(here(gpu_->join_heads(to_join, dtype, 70)), here(expected)));
+
+          const HeadColumns to_store[] = {{plain, 3, 19}, {stored, 9, 17, &rope}};
+          const Shape room{heads, 80, 24};
+          CacheRows cache(Tensor::zeros(dtype, room, gpu_->place()));
+          CacheRows expected_cache(Tensor::zeros(dtype, room, gpu_->place()));
+          gpu_->store_heads(cache, to_store, 70);
+          gpu_->cache_store(expected_cache, expected, 70);
+          EXPECT_TRUE(same_bits(here(*cache.dense()), here(*expected_cache.dense())));
+        }
+}
+
 // Tensors of the same sizes come and go: neither changes the other.
 TEST_F(CudaRecording, SharesNoMemoryWithOthers) {
   const Tensor x = there(random_weight(1, {4, 1024}));
@@ -211,16 +240,19 @@ TEST_F(CudaRecording, MixesWithoutTheHost) {
       const AxisSums sums{Mixture::Axis::kInputs, {inputs, root}};
       const Routing on_host{here(found.experts), here(found.weights)};
       const auto list = cpu_->dispatch(on_host, rows, await);
-      const auto gather = [&](const Tensor& from) {
-        return by == By::kHost ? gpu_->gather_matmul(from, w, list->indices(), sums.sums)
-                               : gpu_->gather_matmul(from, w, *dispatched, sums.sums);
-      };
-      Tensor y = gather(there(x)).to(DType::kBF16);
+      const Tensor by_host =
+          gpu_->gather_matmul(there(x), w, list->indices(), sums.sums).to(DType::kBF16);
+      const Tensor y = by == By::kHost
+                           ? by_host.reshape({by_host.shape()[1], by_host.shape()[2]})
+                           : gpu_->gather_matmul(there(x), w, *dispatched, inputs, DType::kBF16);
+      EXPECT_TRUE(
+          same_bits(here(gpu_->gather_matmul(there(x), w, list->indices(), inputs, DType::kBF16)
+                             .reshape(by_host.shape())),
+                    here(by_host)));
       // Another stack takes what the first one makes.
       const Weight back = gpu_->prepare(quantize(random_weight(5, {w.shape()[0], 32, kOut}),
                                                  Format::parse("mxfp8"), Encoder::kMlx));
       const SumTree outputs = SumTree::whole(kOut);
-      y = y.reshape({y.shape()[1], y.shape()[2]});
       const PartialSums of_outputs{outputs, root};
       return here(by == By::kHost
                       ? gpu_->mix_matmul(y, back, list->mixture(sums.axis), of_outputs)
