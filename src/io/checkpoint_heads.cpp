@@ -51,7 +51,8 @@ Weight Checkpoint::head_projection(const std::string& module, const Shape& shape
     fail(ErrorKind::kCheckpoint, "{}: {} heads of more than {} rows expected, found {} rows",
          source, heads, width, rows);
   Cut of_heads{0, {}};
-  for (const Range range : cut ? cut->ranges : std::vector<Range>{{0, heads}})
+  const std::vector<Range> all_heads{{0, heads}};
+  for (const Range range : cut ? cut->ranges : all_heads)
     for (int64_t head = range.begin; head < range.end; ++head) {
       const int64_t first = head * each + (is_keys ? 0 : each - width);
       of_heads.ranges.push_back({first, first + width});

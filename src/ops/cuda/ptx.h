@@ -46,8 +46,8 @@ __device__ inline void ldmatrix_transposed(uint32_t (&to)[4], const void* row) {
                : "memory");
 }
 
-// The transpose of an 8 x 8 matrix of 16-bit elements, of which lane l has elements 2 (l % 4) and the
-// next of row l / 4.
+// The transpose of an 8 x 8 matrix of 16-bit elements, of which lane l has elements 2 (l % 4) and
+// the next of row l / 4.
 __device__ inline uint32_t transpose(uint32_t pair) {
   uint32_t result;
   asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));

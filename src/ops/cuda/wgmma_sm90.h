@@ -95,23 +95,23 @@ __device__ __forceinline__ void pin(uint32_t (&values)[kCount]) {
                : __VA_ARGS__                                                                    \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows))
 
-#define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, d_new, d_old)             \
-  template <>                                                                                     \
-  struct Wgmma<kTokens, Half> {                                                                   \
-    static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a,      \
-                                                 uint64_t b_rows) {                               \
-      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "0", d_new);                         \
-    }                                                                                             \
-    static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,        \
-                                               uint64_t b_rows) {                                 \
-      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "1", d_old);                         \
-    }                                                                                             \
+#define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, d_new, d_old)        \
+  template <>                                                                                \
+  struct Wgmma<kTokens, Half> {                                                              \
+    static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a, \
+                                                 uint64_t b_rows) {                          \
+      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "0", d_new);                    \
+    }                                                                                        \
+    static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,   \
+                                               uint64_t b_rows) {                            \
+      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "1", d_old);                    \
+    }                                                                                        \
   };
 #define STRAKE_LIST(...) __VA_ARGS__
-#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, d_new, d_old)                       \
-  STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, STRAKE_LIST(d_new),   \
-                  STRAKE_LIST(d_old))                                                              \
-  STRAKE_WGMMA_OF(kTokens, tokens, __half, "f16", d_list, a_list, b, STRAKE_LIST(d_new),           \
+#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, d_new, d_old)                     \
+  STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, STRAKE_LIST(d_new), \
+                  STRAKE_LIST(d_old))                                                            \
+  STRAKE_WGMMA_OF(kTokens, tokens, __half, "f16", d_list, a_list, b, STRAKE_LIST(d_new),         \
                   STRAKE_LIST(d_old))
 
 // Starts one product: D anew, or added to. A's registers stay as they are until it is finished.
