@@ -28,6 +28,25 @@ struct RowElements {
   }
 };
 
+// Asks for activations of the slice's leaves, where they stand in shared memory as in x.
+template <class Work>
+__device__ void ask_for_activations(const Work& work, uint8_t* shared) {
+  const FewRowsParameters& p = work.p;
+  if (p.x_whole == 0) return;
+  const int first_tile = p.leaves.tiles[work.first_leaf];
+  const int tiles = p.leaves.tiles[work.first_leaf + work.leaves] - first_tile;
+  const int first = p.leaves.cuts[work.first_leaf];
+  const int inputs = p.leaves.cuts[work.first_leaf + work.leaves] - first;
+  const auto* const x = static_cast<const uint16_t*>(p.x);
+#pragma unroll 1
+  for (RowElements chunk(p.x_rows, tiles * 8); chunk.more(); chunk.next()) {
+    const bool there = chunk.at * 8 < inputs;
+    copy_async(shared + p.x_at + chunk.row * p.x_row_bytes + chunk.at * 16,
+               x + chunk.row * p.x_stride + first + (there ? chunk.at * 8 : 0), there ? 16 : 0);
+  }
+  commit_copies();
+}
+
 // Activations of the slice's leaves to shared memory, each leaf padded with zeros to whole tiles.
 // Ends with a barrier.
 template <class Type, class Work>
@@ -35,19 +54,10 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
   const FewRowsParameters& p = work.p;
   const int first_tile = p.leaves.tiles[work.first_leaf];
   const int tiles = p.leaves.tiles[work.first_leaf + work.leaves] - first_tile;
-  const int first = p.leaves.cuts[work.first_leaf];
-  const int inputs = p.leaves.cuts[work.first_leaf + work.leaves] - first;
-  const auto* const x = static_cast<const uint16_t*>(p.x);
   if (p.x_whole != 0) {
-#pragma unroll 1
-    for (RowElements chunk(p.x_rows, tiles * 8); chunk.more(); chunk.next()) {
-      const bool there = chunk.at * 8 < inputs;
-      copy_async(shared + p.x_at + chunk.row * p.x_row_bytes + chunk.at * 16,
-                 x + chunk.row * p.x_stride + first + (there ? chunk.at * 8 : 0), there ? 16 : 0);
-    }
-    commit_copies();
     wait_for_copies<0>();
   } else {
+    const auto* const x = static_cast<const uint16_t*>(p.x);
 #pragma unroll 1
     for (RowElements element(p.x_rows, tiles * kTileInputs); element.more(); element.next()) {
       const int row = element.row, at = element.at;
@@ -128,13 +138,17 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   Ring ring(shared + p.rings_at + warp * p.ring.stages * p.ring.stage_bytes, p.ring,
             shared + warp * Ring::kBarrierBytes, lane);
   ChunkCursor<Shape, Work, kWarps> cursor(work, warp);
+  // Half the ring is what memory brings while a small kernel before this one ends. More would be in
+  // the way of that one's results, and of activations.
 #pragma unroll 1
   for (int stage = 0; stage < p.ring.stages; ++stage) {
+    if (stage == p.ring.stages / 2) {
+      if constexpr (!Work::kExperts) wait_for_predecessor();
+      ask_for_activations(work, shared);
+    }
     cursor.fill(ring);
     ring.leave();
   }
-  // Weights are on their way; what the kernel before this one makes is not needed until now.
-  if constexpr (!Work::kExperts) wait_for_predecessor();
   bring_activations<Type>(work, shared);
 
   const int first_tile = p.leaves.tiles[work.first_leaf];
