@@ -60,6 +60,39 @@ __global__ void gated_kernel(RowsIn gate, RowsIn up, RowsOut out, Extent2 extent
   });
 }
 
+// Eight elements a thread, of rows that have whole vectors of them.
+constexpr int kVector = 8;
+
+template <class T, Activation A>
+__global__ void gated_vectors_kernel(RowsIn gate, RowsIn up, RowsOut out, Extent2 vectors) {
+  for_elements(vectors, [&](int64_t row, int64_t column) {
+    alignas(16) T g[kVector], u[kVector], result[kVector];
+    static_assert(sizeof g == sizeof(uint4));
+    const auto load = [&](const RowsIn& from, T* to) {
+      *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(
+          static_cast<const T*>(from.data) + row * from.stride + kVector * column);
+    };
+    load(gate, g);
+    load(up, u);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i)
+      result[i] = from_float<T>(activated<A>(to_float(g[i]), to_float(u[i])));
+    *reinterpret_cast<uint4*>(static_cast<T*>(out.data) + row * out.stride + kVector * column) =
+        *reinterpret_cast<const uint4*>(result);
+  });
+}
+
+bool has_whole_vectors(const void* data, int64_t stride) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % kVector == 0;
+}
+// Few elements are better divided over more threads.
+bool takes_vectors(const RowsIn& gate, const RowsIn& up, const RowsOut& out, Extent2 extent) {
+  constexpr int64_t kMany = int64_t{1} << 20;
+  return gate.dtype == out.dtype && size_of(out.dtype) == 2 && extent.columns % kVector == 0 &&
+         extent.rows * extent.columns >= kMany && has_whole_vectors(gate.data, gate.stride) &&
+         has_whole_vectors(up.data, up.stride) && has_whole_vectors(out.data, out.stride);
+}
+
 template <class In, class Out>
 __global__ void cast_kernel(RowsIn x, RowsOut out, Extent2 extent) {
   for_elements(extent, [&](int64_t row, int64_t column) {
@@ -113,17 +146,23 @@ bool is_empty(Extent2 extent) { return extent.rows == 0 || extent.columns == 0; 
 void gated(const RowsIn& gate, const RowsIn& up, const RowsOut& out, Extent2 extent,
            Activation activation, cudaStream_t stream) {
   if (is_empty(extent)) return;
-  const Launch at{"gated", grid_of(extent), kThreads, 0, stream, Order::kOverlapping};
+  const bool vectors = takes_vectors(gate, up, out, extent);
+  const Extent2 items{extent.rows, vectors ? extent.columns / kVector : extent.columns};
+  const Launch at{"gated", grid_of(items), kThreads, 0, stream, Order::kOverlapping};
   visit_floating(gate.dtype, [&]<class In>(In) {
     visit_floating(out.dtype, [&]<class Out>(Out) {
+      const auto start = [&]<Activation A>() {
+        if constexpr (std::is_same_v<In, Out> && sizeof(Out) == 2)
+          if (vectors) return launch(at, gated_vectors_kernel<Out, A>, gate, up, out, items);
+        launch(at, gated_kernel<In, Out, A>, gate, up, out, items);
+      };
       switch (activation) {
         case Activation::kSilu:
-          return launch(at, gated_kernel<In, Out, Activation::kSilu>, gate, up, out, extent);
+          return start.template operator()<Activation::kSilu>();
         case Activation::kGeluTanh:
-          return launch(at, gated_kernel<In, Out, Activation::kGeluTanh>, gate, up, out, extent);
+          return start.template operator()<Activation::kGeluTanh>();
         case Activation::kClampedSwiglu:
-          return launch(at, gated_kernel<In, Out, Activation::kClampedSwiglu>, gate, up, out,
-                        extent);
+          return start.template operator()<Activation::kClampedSwiglu>();
       }
     });
   });

@@ -11,6 +11,9 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int64_t kMostRows = 65535;  // of a grid
+// From so many rows on, threads take several, and ask for them before they wait for one.
+constexpr int64_t kManyRows = 64;
+constexpr int kRowsAtOnce = 4;
 
 // Rows, positions and slots are counted in 32 bits, in which division takes a third of the time.
 struct Place {
@@ -60,6 +63,7 @@ struct HeadPart {
   In a;
   In b;
 
+  HeadPart() = default;
   __device__ HeadPart(const In* from, const Rope& rope, int index) {
     const auto pairs = static_cast<int>(rope.pairs);
     const bool halves = rope.which == TurnedPairs::kHalves;
@@ -85,12 +89,20 @@ struct HeadPart {
   }
 };
 
+// The head of all jobs' that this block has.
+struct BlockHead {
+  int64_t head = blockIdx.x;
+  int which = 0;
+
+  __device__ explicit BlockHead(const HeadJobs& jobs) {
+    while (head >= jobs.jobs[which].from.heads) head -= jobs.jobs[which++].from.heads;
+  }
+};
+
 template <class In, class T>
 __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
   let_successor_start();
-  int64_t head = blockIdx.x;
-  int which = 0;
-  while (head >= jobs.jobs[which].from.heads) head -= jobs.jobs[which++].from.heads;
+  const auto [head, which] = BlockHead(jobs);
   const HeadJob& job = jobs.jobs[which];
   const auto parts = static_cast<int>(job.from.width - job.rope.pairs);
   int64_t row = blockIdx.y;
@@ -112,6 +124,42 @@ __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
     if (row >= rows.count()) return;
     place = Place(rows, row);
     target = HeadTarget(jobs, job, place.sequence);
+  }
+}
+
+template <class In, class T>
+__global__ void place_many_heads_kernel(HeadJobs jobs, TokenRows rows) {
+  begin_after_predecessor();
+  const auto [head, which] = BlockHead(jobs);
+  const HeadJob& job = jobs.jobs[which];
+  const auto parts = static_cast<int>(job.from.width - job.rope.pairs);
+  // Rows that the block's threads have beside each other.
+  const int rows_across = max(1, kThreads / parts);
+  const int across = static_cast<int>(threadIdx.x) / parts;
+  if (across >= rows_across) return;
+  const int64_t step = int64_t{gridDim.y} * rows_across;
+  int64_t row = int64_t{blockIdx.y} * rows_across + across;
+  for (; row < rows.count(); row += kRowsAtOnce * step) {
+    for (int index = static_cast<int>(threadIdx.x) - across * parts; index < parts;
+         index += kThreads) {
+      HeadPart<In, T> of_rows[kRowsAtOnce];
+#pragma unroll
+      for (int i = 0; i < kRowsAtOnce; ++i)
+        if (row + i * step < rows.count())
+          of_rows[i] = {static_cast<const In*>(job.from.data) +
+                            (row + i * step) * job.from.row_stride + head * job.from.head_stride,
+                        job.rope, index};
+#pragma unroll
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const int64_t own = row + i * step;
+        if (own >= rows.count()) break;
+        const Place place(rows, own);
+        const HeadTarget target(jobs, job, place.sequence);
+        const uint32_t position = place.position(rows);
+        of_rows[i].put(static_cast<T*>(target.data) + target.begin(job, own, head, position),
+                       job.rope, position);
+      }
+    }
   }
 }
 
@@ -140,18 +188,24 @@ void place_heads(const HeadJobs& jobs, const TokenRows& rows, DType from, DType 
   int64_t heads = 0;
   for (int i = 0; i < jobs.count; ++i) heads += jobs.jobs[i].from.heads;
   if (heads == 0 || rows.count() == 0) return;
+  const bool many = rows.count() >= kManyRows;
+  // Of many rows, a block has some kRowsAtOnce times, or twice as many.
+  const int64_t blocks = many ? rows.count() / (2 * kRowsAtOnce) : rows.count();
   const Launch at{
       "place_heads",
-      {static_cast<unsigned>(heads), static_cast<unsigned>(std::min(rows.count(), kMostRows))},
+      {static_cast<unsigned>(heads), static_cast<unsigned>(std::min(blocks, kMostRows))},
       kThreads,
       0,
       stream,
       Order::kOverlapping};
   visit_floating(dtype, [&]<class T>(T) {
-    if (from == dtype) return launch(at, place_heads_kernel<T, T>, jobs, rows);
+    const auto place = [&]<class In>(In) {
+      launch(at, many ? place_many_heads_kernel<In, T> : place_heads_kernel<In, T>, jobs, rows);
+    };
+    if (from == dtype) return place(T());
     if (from != DType::kF32)
       throw Error(ErrorKind::kInternal, "place_heads: heads of F32 or of the cache's dtype");
-    launch(at, place_heads_kernel<float, T>, jobs, rows);
+    place(float());
   });
 }
 

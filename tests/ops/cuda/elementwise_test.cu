@@ -63,6 +63,36 @@ TEST(CudaElementwise, Gated) {
       }
 }
 
+// Where threads take several elements, as where each takes one.
+TEST(CudaElementwise, GatedVectorsHaveTheSameBits) {
+  const int64_t rows = 700, columns = 1600, stride = 2 * columns;
+  for (const DType dtype : {DType::kBF16, DType::kF16})
+    for (const Activation activation :
+         {Activation::kSilu, Activation::kGeluTanh, Activation::kClampedSwiglu}) {
+      auto both = random_floats(count_of(rows, stride), dtype, 4);
+      both[7] = 300;
+      both[8] = -300;
+      const DeviceFloats device(dtype, both);
+      const auto place = [&](int64_t row, int64_t column) -> void* {
+        return static_cast<uint8_t*>(device.data()) +
+               static_cast<int64_t>(size_of(dtype)) * (row * stride + column);
+      };
+      const DeviceFloats together(dtype, count_of(rows, columns));
+      const DeviceFloats apart(dtype, count_of(rows, columns));
+      const auto run = [&](const DeviceFloats& out, int64_t first, int64_t count) {
+        gated({place(first, 0), dtype, stride}, {place(first, columns), dtype, stride},
+              {static_cast<uint8_t*>(out.data()) +
+                   static_cast<int64_t>(size_of(dtype)) * first * columns,
+               dtype, columns},
+              {count, columns}, activation, nullptr);
+      };
+      run(together, 0, rows);
+      for (int64_t row = 0; row < rows; ++row) run(apart, row, 1);
+      EXPECT_EQ(together.get(), apart.get());
+      EXPECT_TRUE(together.is_guard_whole());
+    }
+}
+
 TEST(CudaElementwise, CastAddScaleAndCopy) {
   const int64_t rows = 7, columns = 77;
   const auto x = random_floats(count_of(rows, columns)), y = random_floats(count_of(rows, columns));
@@ -226,8 +256,11 @@ TEST(CudaNorms, HaveTheSameBitsWhereverRowsStand) {
 TEST(CudaHeads, TurnAndGoToTheCache) {
   for (const DType dtype : kFloating)
     for (const DType from : {DType::kF32, dtype})
-      for (const TurnedPairs pairs : {TurnedPairs::kHalves, TurnedPairs::kAdjacent}) {
-        const int64_t heads = 3, cached = 2, width = 20, tokens = 4, turned = 6, slots = 16;
+      for (const auto& [pairs, tokens] :
+           std::vector<std::pair<TurnedPairs, int64_t>>{{TurnedPairs::kHalves, 4},
+                                                        {TurnedPairs::kAdjacent, 4},
+                                                        {TurnedPairs::kHalves, 77}}) {
+        const int64_t heads = 3, cached = 2, width = 20, turned = 6, slots = 4 * (tokens + 3) / 4;
         const std::vector<int32_t> firsts{13, 1000};
         const int64_t rows = tokens * 2, stride = (heads + 2 * cached) * width;
         const auto x = random_floats(count_of(rows, stride), dtype);
