@@ -18,7 +18,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr int64_t kTokens = 100'000;
-constexpr int64_t kWork = int64_t{1} << 29;
+constexpr int64_t kWork = int64_t{1} << 30;
 
 struct Model {
   ModelConfig config = shape_config("llama-1b", {.layers = 4}, Format::parse("mxfp8"));
