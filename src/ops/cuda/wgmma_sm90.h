@@ -76,38 +76,30 @@ __device__ __forceinline__ void pin(uint32_t (&values)[kCount]) {
 #define STRAKE_N64 STRAKE_N32 "," STRAKE_N16_2 "," STRAKE_N16_3
 #define STRAKE_N128 STRAKE_N64 "," STRAKE_N16_4 "," STRAKE_N16_5 "," STRAKE_N16_6 "," STRAKE_N16_7
 
-// One shape for one type: the numbers of D's registers, A's, B's descriptor and the flag; `turned`
-// of 1: B's rows run along D's columns.
-#define STRAKE_WGMMA(columns, type, d_list, a_list, b, flag, turned, ...)                       \
+#define STRAKE_LIST(...) __VA_ARGS__
+// One shape for one type: the numbers of D's registers, A's, B's descriptor and the flag, which may
+// be a constant; `turned` of 1: B's rows run along D's columns; what the flag needs of inputs; D.
+#define STRAKE_WGMMA(columns, type, d_list, a_list, b, flag, turned, flag_input, ...)           \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
                ", 0;\n"                                                                         \
                "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
                "}, {" a_list "}, " b ", add, 1, 1, " turned ";\n}\n"                            \
                : __VA_ARGS__                                                                    \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows), "r"(add))
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows)flag_input)
 
-// The same with a constant flag, so that a D made anew need not be there before.
-#define STRAKE_WGMMA_CONSTANT(columns, type, d_list, a_list, b, flag, ...)                      \
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " flag                                     \
-               ", 0;\n"                                                                         \
-               "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " {" d_list \
-               "}, {" a_list "}, " b ", add, 1, 1, 0;\n}\n"                                     \
-               : __VA_ARGS__                                                                    \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows))
-
+// A D made anew need not be there before.
 #define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, d_new, d_old)        \
   template <>                                                                                \
   struct Wgmma<kTokens, Half> {                                                              \
     static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a, \
                                                  uint64_t b_rows) {                          \
-      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "0", d_new);                    \
+      STRAKE_WGMMA(tokens, type, d_list, a_list, b, "0", "0", , d_new);                      \
     }                                                                                        \
     static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,   \
                                                uint64_t b_rows) {                            \
-      STRAKE_WGMMA_CONSTANT(tokens, type, d_list, a_list, b, "1", d_old);                    \
+      STRAKE_WGMMA(tokens, type, d_list, a_list, b, "1", "0", , d_old);                      \
     }                                                                                        \
   };
-#define STRAKE_LIST(...) __VA_ARGS__
 #define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, d_new, d_old)                     \
   STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, STRAKE_LIST(d_new), \
                   STRAKE_LIST(d_old))                                                            \
@@ -135,17 +127,21 @@ template <class Half>
 __device__ __forceinline__ void wgmma_turned(float (&d)[32], const uint32_t* a, uint64_t b_rows,
                                              int add) {
   if constexpr (std::is_same_v<Half, __half>)
-    STRAKE_WGMMA("64", "f16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1", STRAKE_D32(0));
+    STRAKE_WGMMA("64", "f16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1",
+                 STRAKE_LIST(, "r"(add)), STRAKE_D32(0));
   else
-    STRAKE_WGMMA("64", "bf16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1", STRAKE_D32(0));
+    STRAKE_WGMMA("64", "bf16", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37", "1",
+                 STRAKE_LIST(, "r"(add)), STRAKE_D32(0));
 }
 template <class Half>
 __device__ __forceinline__ void wgmma_turned(float (&d)[64], const uint32_t* a, uint64_t b_rows,
                                              int add) {
   if constexpr (std::is_same_v<Half, __half>)
-    STRAKE_WGMMA("128", "f16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1", STRAKE_D64(0));
+    STRAKE_WGMMA("128", "f16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1",
+                 STRAKE_LIST(, "r"(add)), STRAKE_D64(0));
   else
-    STRAKE_WGMMA("128", "bf16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1", STRAKE_D64(0));
+    STRAKE_WGMMA("128", "bf16", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69", "1",
+                 STRAKE_LIST(, "r"(add)), STRAKE_D64(0));
 }
 
 // Both operands in shared memory.
@@ -195,7 +191,6 @@ __device__ __forceinline__ void wgmma_shared(float (&d)[64], uint64_t a_rows, ui
 #undef STRAKE_WGMMA
 #undef STRAKE_WGMMA_SHAPE
 #undef STRAKE_WGMMA_OF
-#undef STRAKE_WGMMA_CONSTANT
 #undef STRAKE_LIST
 #undef STRAKE_NEW4
 #undef STRAKE_NEW16
