@@ -8,10 +8,20 @@
 namespace strake::cuda {
 namespace {
 
+constexpr int kThreads = 256;
 constexpr unsigned kAll = 0xffffffffu;
 constexpr uint32_t kNone = 0;  // below every number
 
-// The router's own exponential (src/nn/router.cpp), operation by operation.
+// x / divisor, rounded once, for a small whole number. The residual is exact, so that only a
+// quotient within 2^-52 units in the last place of a midpoint could be rounded wrongly, and those
+// of a number below 16 are 1/32 away. Division itself takes four times as long.
+__device__ double divided(double x, int divisor) {
+  const double inverse = 1.0 / divisor;  // constant where the divisor is
+  const double quotient = __dmul_rn(x, inverse);
+  return __fma_rn(__fma_rn(quotient, -divisor, x), inverse, quotient);
+}
+
+// The router's own exponential (src/ops/cpu/routing.cpp), with the same bits.
 __device__ double exp_everywhere(double x) {
   constexpr double kLn2High = 0x1.62e42feep-1;
   constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
@@ -20,11 +30,12 @@ __device__ double exp_everywhere(double x) {
   const double n = floor(__dadd_rn(__dmul_rn(x, 0x1.71547652b82fep+0), 0.5));
   const double r = __dsub_rn(__dsub_rn(x, __dmul_rn(n, kLn2High)), __dmul_rn(n, kLn2Low));
   double sum = 1;
-  for (int i = 14; i > 0; --i) sum = __dadd_rn(1, __ddiv_rn(__dmul_rn(sum, r), i));
+#pragma unroll
+  for (int i = 14; i > 0; --i) sum = __dadd_rn(1, divided(__dmul_rn(sum, r), i));
   return ldexp(sum, static_cast<int>(n));
 }
 
-// The warp's work on one row: expert 32 i + lane is in a lane's value i.
+// A warp's work on one row: expert 32 i + lane is in a lane's value i.
 struct Row {
   const RouteRule& rule;
   float* scores;    // [experts], shared memory
@@ -47,23 +58,28 @@ struct Row {
     __syncwarp();
     return first;
   }
-
-  // Softmax over the experts whose order is `kNone`, or over all.
-  template <class Counts>
-  __device__ void softmax(const float* logits, const Counts& counts) const {
-    float largest = -INFINITY;
-    for (int i = lane; i < rule.experts; i += 32)
-      if (counts(i)) largest = fmaxf(largest, logits[i]);
-    largest = warp_max(largest);
-    double sum = 0;
-    for (int i = lane; i < rule.experts; i += 32)
-      if (counts(i)) sum += exp_everywhere(double{logits[i]} - double{largest});
-    sum = warp_sum(sum);
-    for (int i = lane; i < rule.experts; i += 32)
-      if (counts(i))
-        scores[i] = static_cast<float>(exp_everywhere(double{logits[i]} - double{largest}) / sum);
-  }
 };
+
+// A row's softmax over the experts that count, by all threads of the block. `exponentials`
+// [experts] are room; each warp finds the maximum and the sum, which have one order, by itself.
+template <class Counts>
+__device__ void softmax(const Row& row, const float* logits, double* exponentials,
+                        const Counts& counts) {
+  const int experts = row.rule.experts, thread = threadIdx.x;
+  float largest = -INFINITY;
+  for (int i = row.lane; i < experts; i += 32)
+    if (counts(i)) largest = fmaxf(largest, logits[i]);
+  largest = warp_max(largest);
+  for (int i = thread; i < experts; i += kThreads)
+    if (counts(i)) exponentials[i] = exp_everywhere(double{logits[i]} - double{largest});
+  __syncthreads();
+  double sum = 0;
+  for (int i = row.lane; i < experts; i += 32)
+    if (counts(i)) sum += exponentials[i];
+  sum = warp_sum(sum);
+  for (int i = thread; i < experts; i += kThreads)
+    if (counts(i)) row.scores[i] = static_cast<float>(exponentials[i] / sum);
+}
 
 // Leaves the experts of the best groups; others count as 0. `choice` [experts] is what they are
 // chosen by, `quality` [groups] room.
@@ -85,12 +101,14 @@ __device__ void leave_best_groups(const Row& row, const float* choice, uint32_t*
   __syncwarp();
 }
 
-// A warp a row.
-__global__ void route_kernel(const RouteRule rule, const float* all_logits, const float* correction,
-                             RouteOut out) {
+// A block a row: scores are a thread's each, the choice is one warp's.
+__global__ void __launch_bounds__(kThreads)
+    route_kernel(const RouteRule rule, const float* all_logits, const float* correction,
+                 RouteOut out) {
   begin_after_predecessor();
-  const int lane = threadIdx.x;
-  float* const scores = reinterpret_cast<float*>(dynamic_shared());
+  const int thread = threadIdx.x, lane = thread % kWarp;
+  auto* const exponentials = reinterpret_cast<double*>(dynamic_shared());
+  float* const scores = reinterpret_cast<float*>(exponentials + rule.experts);
   float* const choice = scores + rule.experts;
   auto* const order = reinterpret_cast<uint32_t*>(choice + rule.experts);
   uint32_t* const quality = order + rule.experts;
@@ -99,30 +117,36 @@ __global__ void route_kernel(const RouteRule rule, const float* all_logits, cons
   const auto is_chosen = [&](int i) { return order[i] == kNone; };
 
   int nan = 0;
-  for (int i = lane; i < rule.experts; i += 32) nan |= logits[i] != logits[i] ? 1 : 0;
-  nan = __any_sync(kAll, nan);
-  if (nan && lane == 0) *out.invalid = 1;
+  for (int i = thread; i < rule.experts; i += kThreads) nan |= logits[i] != logits[i] ? 1 : 0;
+  nan = __syncthreads_or(nan);
+  if (nan && thread == 0) *out.invalid = 1;
 
   if (rule.scores == RouteRule::Scores::kSoftmax) {
-    row.softmax(logits, [](int) { return true; });
+    softmax(row, logits, exponentials, [](int) { return true; });
   } else {
-    for (int i = lane; i < rule.experts; i += 32)
+    for (int i = thread; i < rule.experts; i += kThreads)
       scores[i] = rule.scores == RouteRule::Scores::kSoftmaxOfChosen
                       ? logits[i]
                       : static_cast<float>(1 / (1 + exp_everywhere(-double{logits[i]})));
   }
-  for (int i = lane; i < rule.experts; i += 32) {
+  for (int i = thread; i < rule.experts; i += kThreads) {
     const bool corrected =
         correction != nullptr && rule.scores != RouteRule::Scores::kSoftmaxOfChosen;
     choice[i] = corrected ? scores[i] + correction[i] : scores[i];
     order[i] = ordered(nan ? 0.0f : choice[i]);
   }
-  __syncwarp();
-  if (rule.groups > 1 && rule.scores != RouteRule::Scores::kSoftmaxOfChosen && !nan)
-    leave_best_groups(row, choice, quality);
-  for (int i = 0; i < rule.chosen; ++i) row.take_largest(0, rule.experts);
-  if (rule.scores == RouteRule::Scores::kSoftmaxOfChosen) row.softmax(logits, is_chosen);
-  __syncwarp();
+  __syncthreads();
+  if (thread < kWarp) {
+    if (rule.groups > 1 && rule.scores != RouteRule::Scores::kSoftmaxOfChosen && !nan)
+      leave_best_groups(row, choice, quality);
+    for (int i = 0; i < rule.chosen; ++i) row.take_largest(0, rule.experts);
+  }
+  if (rule.scores == RouteRule::Scores::kSoftmaxOfChosen) {
+    __syncthreads();
+    softmax(row, logits, exponentials, is_chosen);
+    __syncthreads();
+  }
+  if (thread >= kWarp) return;
 
   // In ascending order of experts, as all sums over them.
   float sum = 0;
@@ -150,8 +174,8 @@ __global__ void route_kernel(const RouteRule rule, const float* all_logits, cons
 void route(const RouteRule& rule, const float* logits, const float* correction, int64_t rows,
            const RouteOut& out, cudaStream_t stream) {
   if (rows == 0) return;
-  const size_t shared = static_cast<size_t>(3 * rule.experts + rule.groups) * sizeof(float);
-  launch({"route", static_cast<unsigned>(rows), kWarp, shared, stream, Order::kOverlapping},
+  const size_t shared = static_cast<size_t>(5 * rule.experts + rule.groups) * sizeof(float);
+  launch({"route", static_cast<unsigned>(rows), kThreads, shared, stream, Order::kOverlapping},
          route_kernel, rule, logits, correction, out);
 }
 
