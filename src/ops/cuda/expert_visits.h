@@ -8,6 +8,14 @@
 
 namespace strake::cuda {
 
+// What a visit has for a token of a mixture: a row of x, and what its product is multiplied with.
+struct alignas(kMixedColumnBytes) MixedColumn {
+  static constexpr uint32_t kAbsent = uint32_t{1} << 31;
+
+  uint32_t row;  // kAbsent: none
+  float factor;
+};
+
 // A visit multiplies a matrix with some rows. Rows stand by ascending matrix, then in their order.
 struct ExpertVisits {
   int visits;
@@ -16,35 +24,46 @@ struct ExpertVisits {
   uint16_t begin[ExpertRows::kMost + 1];        // of a visit, in the arrays below
   uint16_t row[ExpertRows::kMost];              // before they were sorted
   uint16_t source[ExpertRows::kMost];
-  uint16_t token[ExpertRows::kMost];
-  float factor[ExpertRows::kMost];
 
   __device__ int rows(int visit) const { return begin[visit + 1] - begin[visit]; }
 
-  // All threads of a block, at least as many as rows. A visit has `columns` rows at most, and no
-  // token twice. Ends with a barrier.
-  __device__ void make(const ExpertRows& rows, int columns) {
+  // All threads of a block, at least as many as rows. A visit has `columns` rows at most; of a
+  // mixture a column for each token, in `mixed`. Ends with a barrier.
+  __device__ void make(const ExpertRows& rows, int columns, MixedColumn* mixed) {
     constexpr uint32_t kOutside = ~uint32_t{0};
     const int i = static_cast<int>(threadIdx.x);
+    const bool mixes = rows.tokens > 0;
     const bool mine = i < rows.rows;
     // Until the sorted arrays are written: `matrix` has sort keys, `begin` has tokens.
     uint32_t key = kOutside;
-    int target = 0;
+    int target = 0, from = i;
+    float factor = 1.0f;
     if (mine) {
       const int32_t found = rows.matrix[i] - rows.first_matrix;
+      if (mixes) {
+        target = rows.token[i];
+        factor = rows.factor[i];
+      }
+      if (rows.source != nullptr) from = rows.source[i];
       if (found >= 0 && found < rows.matrices) key = static_cast<uint32_t>(found) << 8;
-      if (rows.tokens > 0) target = rows.token[i];
       matrix[i] = static_cast<int32_t>(key);
       begin[i] = static_cast<uint16_t>(target);
     }
+    if (mixes)
+      for (int at = i; at < rows.rows * columns; at += static_cast<int>(blockDim.x))
+        mixed[at] = {MixedColumn::kAbsent, 0.0f};
     __syncthreads();
-    int repeated = 0;
-    if (mine && rows.tokens > 0 && key != kOutside)
-      for (int j = 0; j < i; ++j)
-        repeated += static_cast<uint32_t>(matrix[j]) == key && begin[j] == target;
-    __syncthreads();
-    if (mine && key != kOutside) matrix[i] = static_cast<int32_t>(key += repeated);
-    __syncthreads();
+    if (mixes) {
+      // A token that chooses a matrix again does so in another visit.
+      int repeated = 0;
+      if (mine && key != kOutside)
+        for (int j = 0; j < i; ++j)
+          repeated += static_cast<uint32_t>(matrix[j]) == key && begin[j] == target;
+      if (__syncthreads_or(repeated) != 0) {
+        if (mine && key != kOutside) matrix[i] = static_cast<int32_t>(key += repeated);
+        __syncthreads();
+      }
+    }
     int less = 0, equal = 0, there = 0;
     if (mine)
       for (int j = 0; j < rows.rows; ++j) {
@@ -54,40 +73,39 @@ struct ExpertVisits {
         there += other != kOutside;
       }
     const int at = less + equal;
+    const bool placed = mine && key != kOutside;
+    const bool begins = placed && equal % columns == 0;
     __syncthreads();
-    if (mine && key != kOutside) {
+    if (placed) {
       row[at] = static_cast<uint16_t>(i);
-      source[at] = static_cast<uint16_t>(rows.source != nullptr ? rows.source[i] : i);
-      token[at] = static_cast<uint16_t>(target);
-      factor[at] = rows.tokens > 0 ? rows.factor[i] : 1.0f;
-      matrix[at] = equal % columns == 0;  // whether a visit begins
+      source[at] = static_cast<uint16_t>(from);
+      matrix[at] = begins;
     }
     __syncthreads();
-    int visit = 0;
-    const bool begins = mine && key != kOutside && equal % columns == 0;
-    if (mine)
-      for (int j = 0; j < (begins ? at : there); ++j) visit += matrix[j];
+    int visit = begins ? 0 : -1;
+    if (placed)
+      for (int j = 0; j < at; ++j) visit += matrix[j];
     __syncthreads();
     if (begins) {
       matrix[visit] = static_cast<int32_t>(key >> 8);
       begin[visit] = static_cast<uint16_t>(at);
     }
-    // A row that begins no visit has counted them all; the last in order may begin one.
-    const bool last = mine && key != kOutside && at == there - 1;
-    if (last) {
-      visits = begins ? visit + 1 : visit;
+    if (placed && mixes) mixed[visit * columns + target] = {static_cast<uint32_t>(from), factor};
+    if (placed && at == there - 1) {
+      visits = visit + 1;
       begin[visits] = static_cast<uint16_t>(there);
     }
     if (i == 0 && there == 0) visits = 0;
     __syncthreads();
-    if (i <= rows.groups && rows.tokens > 0) {
+    if (i <= rows.groups && mixes) {
       int before = 0;
-      while (before < visits && matrix[before] < rows.group_cuts[i]) ++before;
+      for (int j = 0; j < visits; ++j) before += matrix[j] < rows.group_cuts[i];
       group_begin[i] = before;
     }
     __syncthreads();
   }
 };
 static_assert(sizeof(ExpertVisits) <= kExpertVisitsBytes);
+static_assert(sizeof(MixedColumn) == kMixedColumnBytes);
 
 }  // namespace strake::cuda

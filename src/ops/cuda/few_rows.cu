@@ -75,13 +75,15 @@ FewRowsMatrix matrix_of(const PackedWeight& weight, void* out, DType out_dtype, 
           out,
           out_type(out_dtype),
           weight.shape.rows,
+          static_cast<uint32_t>(weight.shape.code_bytes()),
+          static_cast<uint32_t>(weight.shape.scale_bytes()),
           factor,
           first_tile};
 }
 
 // All matrices of the call; p.row_tiles too.
 void set_matrices(FewRowsParameters& p, const FewRowsCall& call) {
-  if (std::ssize(call.joined) >= kMostJoined || (call.experts.rows > 0 && !call.joined.empty()))
+  if (std::ssize(call.joined) >= kMostJoined || (call.experts.tokens > 0 && !call.joined.empty()))
     throw Error(ErrorKind::kInternal, "few rows: fewer matrices expected");
   for (FewRowsMatrix& absent : p.matrices) absent.first_tile = std::numeric_limits<int>::max();
   p.matrices[0] = matrix_of(call.weight, call.out, call.out_dtype, 0);
@@ -93,6 +95,21 @@ void set_matrices(FewRowsParameters& p, const FewRowsCall& call) {
     p.matrices[i + 1] = matrix_of(joined.weight, joined.out, joined.out_dtype, p.row_tiles);
     p.row_tiles += joined.weight.shape.row_tiles();
   }
+}
+
+Matrices matrices_of(const FewRowsCall& call) {
+  if (call.experts.rows == 0) return Matrices::kOne;
+  return call.experts.tokens > 0 ? Matrices::kMixed : Matrices::kApart;
+}
+
+// Whether a kernel has columns enough, and numbers for rows and for where experts' matrices are.
+bool fits(const FewRowsCall& call, int halves) {
+  const ExpertRows& experts = call.experts;
+  const int most_columns = halves == 2 ? 8 : 16;
+  if (experts.rows == 0) return call.x_rows <= most_columns;
+  const bool matrices_fit = call.weight.shape.code_bytes() <= std::numeric_limits<uint32_t>::max();
+  return experts.rows <= ExpertRows::kMost && call.x_rows <= 65535 &&
+         experts.tokens <= most_columns && matrices_fit;
 }
 
 struct Prepared {
@@ -108,8 +125,6 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   Prepared prepared{};
   FewRowsParameters& p = prepared.parameters;
   set_matrices(p, call);
-  p.matrix_codes = shape.code_bytes();
-  p.matrix_scales = shape.scale_bytes();
   p.row_codes = static_cast<uint32_t>(shape.tile_offset(1, 0));
   p.row_scales = static_cast<uint32_t>(shape.scale_offset(1, 0));
   p.leaves = shape.leaves;
@@ -127,17 +142,13 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   const int tokens = call.experts.tokens > 0 ? call.experts.tokens : call.x_rows;
   const int most_columns = std::min(out_rows(call), tokens);
   const int octets = p.x_halves == 2 || most_columns > 8 ? 2 : 1;
-  const FewRowsVariant variant = {octets,
-                                  call.experts.rows > 0 ? Matrices::kExperts : Matrices::kOne};
+  const FewRowsVariant variant = {octets, matrices_of(call)};
   prepared.instance = other != nullptr ? *other : find_instance(call.weight, call.x_dtype, variant);
-  const bool rows_fit = call.experts.rows > 0
-                            ? call.experts.rows <= ExpertRows::kMost && call.x_rows <= 65535
-                            : call.x_rows <= (p.x_halves == 2 ? 8 : 16);
-  if (prepared.instance.kernel == nullptr || !rows_fit) return prepared;
+  if (prepared.instance.kernel == nullptr || !fits(call, p.x_halves)) return prepared;
   prepared.grid =
       plan_few_rows(p, shape.format,
-                    {octets, prepared.instance.threads / kLanes, prepared.instance.rings,
-                     device.multiprocessors, device.shared_bytes});
+                    {prepared.instance.octets, prepared.instance.threads / kLanes,
+                     prepared.instance.rings, device.multiprocessors, device.shared_bytes});
   return prepared;
 }
 

@@ -22,10 +22,11 @@ struct PackedWeight {
   float tensor_scale = 1.0f;
 };
 
-// A matrix more that the same activations multiply, and where its results go.
+// A matrix more that the same activations multiply, or a stack of as many, and where its results
+// go.
 struct JoinedProduct {
   PackedWeight weight;
-  void* out;  // [nodes, x_rows, N]
+  void* out;  // [nodes, x_rows, N], or of experts [nodes, rows, N]
   DType out_dtype = DType::kF32;
 };
 
@@ -42,7 +43,7 @@ struct FewRowsCall {
   ExpertRows experts = {};
   void* out;
   DType out_dtype = DType::kF32;  // floating; sums are rounded to it
-  // Without experts: up to kMostJoined - 1 whose weights can_join() this one.
+  // But for a mixture: up to kMostJoined - 1 whose weights can_join() this one.
   std::span<const JoinedProduct> joined = {};
 };
 

@@ -116,23 +116,135 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
   }
 }
 
+// What a leaf's tiles are multiplied with, by one warp.
+template <class Type, class Work, int kOctets>
+struct LeafProduct {
+  using Shape = FewRowsShape<Type>;
+
+  const FewRowsParameters& p;
+  const float* group_sums;
+  int lane;
+  LaneColumns<kOctets> columns;
+  LeafSums<Type, kOctets> sums;
+
+  // Tiles [tile, end), counted from the slice's first, whose codes and scales are at hand: leaves
+  // what is behind them there.
+  __device__ __forceinline__ void add(int tile, int end, const uint8_t*& codes,
+                                      const uint8_t*& scales) {
+    // A branch of the chunk, not of each group.
+    if (Shape::kFormat.scaling == Scaling::kAffine16 && p.f16_scales != 0)
+      add_as<ScaleType::kF16>(tile, end, codes, scales);
+    else
+      add_as<Shape::kScale>(tile, end, codes, scales);
+  }
+
+ private:
+  template <ScaleType kScale>
+  __device__ __forceinline__ void add_as(int tile, int end, const uint8_t*& codes,
+                                         const uint8_t*& scales) {
+    constexpr PackedFormat kFormat = Type::kFormat;
+    constexpr int kAtOnce = Shape::kAtOnce;
+    const auto add_some = [&]<int kTiles>() {
+      sums.template add_tiles<Work, kScale, kTiles>(
+          p, codes, scales, columns, tile * (kTileInputs * 2),
+          group_sums +
+              tile / Shape::kPerBlock * kFormat.groups_per_block() * floats_of_group<Type>(p),
+          lane);
+      tile += kTiles;
+      codes += kTiles * kFormat.tile_bytes();
+      scales += kTiles / Shape::kPerBlock * kFormat.scale_block_bytes();
+    };
+#pragma unroll 1
+    while (tile + kAtOnce <= end) add_some.template operator()<kAtOnce>();
+    if constexpr (kAtOnce > Shape::kPerBlock)
+      if (tile < end) add_some.template operator()<1>();
+  }
+};
+
+// A unit's sums: of one matrix, or of the visit of experts whose rows stay apart.
+template <class Product, class Work, class Ring, class Cursor>
+__device__ __forceinline__ void multiply_unit(const Work& work, const LeafUnit& unit, Ring& ring,
+                                              Cursor& cursor, Product& product, uint8_t* shared,
+                                              float* to) {
+  const FewRowsParameters& p = work.p;
+  const int first_tile = p.leaves.tiles[work.first_leaf];
+  if constexpr (Work::kExperts)
+    product.columns.set(work, unit.visit, product.lane, shared_address(shared));
+  const int rows = Work::kExperts ? work.visits->rows(unit.visit) : p.x_rows;
+  product.sums.clear();
+  int tile = p.leaves.tiles[unit.leaf] - first_tile;
+  const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
+#pragma unroll 1
+  while (tile < end) {
+    const uint8_t* codes = ring.wait();
+    const uint8_t* scales = codes + p.ring.scales_at;
+    const int chunk_end = min(tile + p.chunk_tiles, end);
+    product.add(tile, chunk_end, codes, scales);
+    tile = chunk_end;
+    __syncwarp();
+    cursor.fill(ring);
+    ring.leave();
+  }
+  join_halves(p, product.sums.sum);
+  store_sums(p, rows, p.matrices[unit.matrix].factor, product.sums.sum, to);
+}
+
+// A unit's sums of a mixture, over its visits in order.
+template <int kOctets, class Product, class Work, class Ring, class Cursor>
+__device__ __forceinline__ void mix_unit(const Work& work, const LeafUnit& unit, Ring& ring,
+                                         Cursor& cursor, Product& product, uint8_t* shared,
+                                         float* to) {
+  const FewRowsParameters& p = work.p;
+  const int first_tile = p.leaves.tiles[work.first_leaf];
+  const int begin = p.leaves.tiles[unit.leaf] - first_tile;
+  const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
+  const float factor = p.matrices[0].factor;
+  MixedSums<kOctets> mixed;
+#pragma unroll 1
+  for (int first = unit.visit; first < unit.visit_end; first += p.visits_at_once) {
+    const int last = min(first + p.visits_at_once, unit.visit_end);
+    int tile = begin;
+    do {
+      const uint8_t* codes = ring.wait();
+      const uint8_t* scales = codes + p.ring.scales_at;
+      const int chunk_end = min(tile + p.chunk_tiles, end);
+#pragma unroll 1
+      for (int visit = first; visit < last; ++visit) {
+        LaneTokens<kOctets> tokens;
+        product.columns.set_tokens(p, work.mixed + visit * (8 * kOctets), product.lane,
+                                   shared_address(shared), tokens);
+        if (tile == begin) product.sums.clear();
+        product.add(tile, chunk_end, codes, scales);
+        if (chunk_end < end) continue;
+        join_halves(p, product.sums.sum);
+        mixed.add(tokens, factor, product.sums.sum);
+      }
+      tile = chunk_end;
+      __syncwarp();
+      cursor.fill(ring);
+      ring.leave();
+    } while (tile < end);
+  }
+  store_sums(p, p.columns, 1.0f, mixed.sum, to);
+}
+
 template <class Type, int kOctets, Matrices kMatrices, int kWarps>
 __global__ void __launch_bounds__(kWarps* kLanes, 1)
     few_rows_kernel(const __grid_constant__ FewRowsParameters p) {
   using Shape = FewRowsShape<Type>;
   using Ring = typename Shape::Ring;
   using Work = FewRowsWork<kMatrices>;
-  constexpr PackedFormat kFormat = Type::kFormat;
   uint8_t* const shared = dynamic_shared();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   // The compiler is to know that it is the same in all lanes.
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kLanes, 0);
   let_successor_start();
   auto* const visits = reinterpret_cast<ExpertVisits*>(shared + p.visits_at);
-  Work work(p, visits);
+  auto* const mixed = reinterpret_cast<MixedColumn*>(shared + p.mixed_at);
+  Work work(p, visits, mixed);
   if constexpr (Work::kExperts) {
     wait_for_predecessor();
-    visits->make(p.experts, p.x_halves == 2 ? 8 : 8 * kOctets);
+    visits->make(p.experts, Work::kMixes ? 8 * kOctets : p.visit_columns, mixed);
   }
   work.divide_items();
   Ring ring(shared + p.rings_at + warp * p.ring.stages * p.ring.stage_bytes, p.ring,
@@ -151,12 +263,10 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   }
   bring_activations<Type>(work, shared);
 
-  const int first_tile = p.leaves.tiles[work.first_leaf];
   const int size = p.columns * kTileRows;
-  const auto* const group_sums = reinterpret_cast<const float*>(shared + p.group_sums_at);
-  LaneColumns<kOctets> columns;
-  if constexpr (!Work::kExperts) columns.set(work, 0, lane, shared_address(shared));
-  LeafSums<Type, kOctets> leaf;
+  LeafProduct<Type, Work, kOctets> product{
+      p, reinterpret_cast<const float*>(shared + p.group_sums_at), lane, {}, {}};
+  if constexpr (!Work::kExperts) product.columns.set(work, 0, lane, shared_address(shared));
   UnitWalk<Work, kWarps> walk(work, warp);
   int turn = 0;
 #pragma unroll 1
@@ -166,54 +276,11 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
     float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
 #pragma unroll 1
     for (; walk.at() < end_unit; walk.next()) {
-      const LeafUnit unit = walk.unit();
       float* const to = sums + (walk.at() - first_unit) * size;
-      if (work.mixes()) {
-        for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
-        __syncwarp();
-      }
-#pragma unroll 1
-      for (int visit = unit.visit; visit < unit.visit_end; ++visit) {
-        if constexpr (Work::kExperts) columns.set(work, visit, lane, shared_address(shared));
-        leaf.clear();
-        int tile = p.leaves.tiles[unit.leaf] - first_tile;
-        const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
-#pragma unroll 1
-        while (tile < end) {
-          const uint8_t* codes = ring.wait();
-          const uint8_t* scales = codes + p.ring.scales_at;
-          const int chunk_end = min(tile + p.chunk_tiles, end);
-          const auto add_chunk = [&]<ScaleType kScale>() {
-            const auto add = [&]<int kTiles>() {
-              leaf.template add_tiles<Work, kScale, kTiles>(
-                  p, codes, scales, columns, tile * (kTileInputs * 2),
-                  group_sums + tile / Shape::kPerBlock * kFormat.groups_per_block() *
-                                   floats_of_group<Type>(p),
-                  lane);
-              tile += kTiles;
-            };
-            constexpr int kAtOnce = Shape::kAtOnce;
-#pragma unroll 1
-            while (tile + kAtOnce <= chunk_end) {
-              add.template operator()<kAtOnce>();
-              codes += kAtOnce * kFormat.tile_bytes();
-              scales += kAtOnce / Shape::kPerBlock * kFormat.scale_block_bytes();
-            }
-            if constexpr (kAtOnce > Shape::kPerBlock)
-              if (tile < chunk_end) add.template operator()<1>();
-          };
-          // A branch of the chunk, not of each group.
-          if (kFormat.scaling == Scaling::kAffine16 && p.f16_scales != 0)
-            add_chunk.template operator()<ScaleType::kF16>();
-          else
-            add_chunk.template operator()<Shape::kScale>();
-          __syncwarp();
-          cursor.fill(ring);
-          ring.leave();
-        }
-        store_sums<kOctets>(work, unit, visit, leaf.sum, to);
-        __syncwarp();
-      }
+      if constexpr (Work::kMixes)
+        mix_unit<kOctets>(work, walk.unit(), ring, cursor, product, shared, to);
+      else
+        multiply_unit(work, walk.unit(), ring, cursor, product, shared, to);
     }
     __syncthreads();
     bool* const shared_flag = reinterpret_cast<bool*>(shared + p.last_at);

@@ -10,10 +10,11 @@ struct FewRowsInstance {
   void (*kernel)(FewRowsParameters) = nullptr;
   int threads = 0;
   FewRowsRings rings = kFewRowsRings;
+  int octets = 1;  // of columns that it has
 };
 
 struct FewRowsVariant {
-  int octets;  // of columns: 1 or 2
+  int octets;  // of columns that it needs: 1 or 2
   Matrices matrices;
 };
 

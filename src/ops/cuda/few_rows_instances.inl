@@ -6,28 +6,40 @@ namespace strake::cuda {
 
 inline constexpr int kFewRowsWarps = 16;
 
+template <class Type, Matrices kMatrices, int kOctets>
+FewRowsInstance few_rows_of_octets() {
+  return {.kernel = few_rows_kernel<Type, kOctets, kMatrices, kFewRowsWarps>,
+          .threads = kFewRowsWarps * kLanes,
+          .octets = kOctets};
+}
+
 template <class Type, Matrices kMatrices>
 FewRowsInstance few_rows_kernels(int octets) {
-  void (*kernel)(FewRowsParameters) = few_rows_kernel<Type, 2, kMatrices, kFewRowsWarps>;
   // Scales of 32 bits are rare: fewer kernels to compile for each format.
   if constexpr (Type::kFormat.scaling != Scaling::kAffine32)
-    if (octets == 1) kernel = few_rows_kernel<Type, 1, kMatrices, kFewRowsWarps>;
-  return {kernel, kFewRowsWarps * kLanes};
+    if (octets == 1) return few_rows_of_octets<Type, kMatrices, 1>();
+  return few_rows_of_octets<Type, kMatrices, 2>();
 }
 
 template <class Type>
 FewRowsInstance few_rows_variant(FewRowsVariant variant) {
-  return variant.matrices == Matrices::kOne
-             ? few_rows_kernels<Type, Matrices::kOne>(variant.octets)
-             : few_rows_kernels<Type, Matrices::kExperts>(variant.octets);
+  switch (variant.matrices) {
+    case Matrices::kOne:
+      return few_rows_kernels<Type, Matrices::kOne>(variant.octets);
+    case Matrices::kApart:
+      return few_rows_kernels<Type, Matrices::kApart>(variant.octets);
+    case Matrices::kMixed:
+      return few_rows_kernels<Type, Matrices::kMixed>(variant.octets);
+  }
+  return {};
 }
 
 template <Coding kCoding, Scaling kScaling, int... kGroups>
 FewRowsInstance few_rows_of_groups(int group, FewRowsVariant variant) {
   FewRowsInstance found;
-  ((group == kGroups ? found = few_rows_variant<PackedType<kCoding, kScaling, kGroups,
-                                                           __nv_bfloat16>>(variant)
-                     : found),
+  ((group == kGroups
+        ? found = few_rows_variant<PackedType<kCoding, kScaling, kGroups, __nv_bfloat16>>(variant)
+        : found),
    ...);
   return found;
 }

@@ -39,6 +39,13 @@ __device__ __forceinline__ int floats_of_group(const FewRowsParameters& p) {
   return (Type::kShiftSums ? 2 : 1) * p.group_sums;
 }
 
+// Of a visit of a mixture, what a lane has of the tokens of columns 2t and 2t + 1.
+template <int kOctets>
+struct LaneTokens {
+  bool there[kOctets][2];
+  float factor[kOctets][2];
+};
+
 // Where a lane finds the activations of a visit's columns.
 template <int kOctets>
 struct LaneColumns {
@@ -65,6 +72,30 @@ struct LaneColumns {
         sums[octet][1] = sum_column(p, of_column(2 * (lane % 4) + 1));
       else
         sums[octet][0] &= ~1;
+    }
+  }
+
+  // Of a mixture's visit, where `columns` [8 * kOctets] are its own: one for each token, of which
+  // those absent have the first row's.
+  __device__ __forceinline__ void set_tokens(const FewRowsParameters& p, const MixedColumn* columns,
+                                             int lane, uint32_t shared,
+                                             LaneTokens<kOctets>& tokens) {
+#pragma unroll
+    for (int octet = 0; octet < kOctets; ++octet) {
+      const bool halves = p.x_halves == 2;
+      const int first = halves ? 0 : 8 * octet, before = halves ? octet * p.x_rows : 0;
+      const auto row_of = [&](uint32_t word) {
+        return static_cast<int>(word & ~MixedColumn::kAbsent) + before;
+      };
+      row[octet] =
+          shared + p.x_at + row_of(columns[first + lane % 8].row) * p.x_row_bytes + lane / 8 * 16;
+      const auto two = *reinterpret_cast<const uint4*>(columns + first + 2 * (lane % 4));
+      tokens.there[octet][0] = two.x < MixedColumn::kAbsent;
+      tokens.there[octet][1] = two.z < MixedColumn::kAbsent;
+      tokens.factor[octet][0] = __uint_as_float(two.y);
+      tokens.factor[octet][1] = __uint_as_float(two.w);
+      sums[octet][0] = sum_column(p, row_of(two.x));
+      sums[octet][1] = sum_column(p, row_of(two.z));
     }
   }
 };

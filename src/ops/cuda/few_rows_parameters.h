@@ -44,8 +44,9 @@ struct ExpertRows {
   int32_t group_cuts[kMaxGroups + 1] = {};
 };
 
-// What ExpertVisits takes of shared memory.
-inline constexpr int kExpertVisitsBytes = 5120;
+// What ExpertVisits takes of shared memory, and what a visit does for each column of a mixture.
+inline constexpr int kExpertVisitsBytes = 2688;
+inline constexpr int kMixedColumnBytes = 8;
 
 // What sums are rounded to.
 enum class OutType : int { kF32, kBF16, kF16 };
@@ -83,8 +84,9 @@ struct RingShape {
   int scales_at = 0;
 };
 
-// What rows multiply: one matrix all, or experts' that they choose.
-enum class Matrices { kOne, kExperts };
+// What rows multiply: one matrix all, or experts' that they choose, with results that stay apart or
+// are summed for each token.
+enum class Matrices { kOne, kApart, kMixed };
 
 // A matrix, or the first of experts', and where its results go.
 struct FewRowsMatrix {
@@ -93,6 +95,8 @@ struct FewRowsMatrix {
   void* out;  // [groups][nodes][out_rows][outputs]
   OutType out_type;
   int outputs;
+  uint32_t next_codes;  // bytes from one of experts' to the next
+  uint32_t next_scales;
   float factor;    // on each sum
   int first_tile;  // its first row tile among those of all
 };
@@ -102,8 +106,6 @@ struct FewRowsParameters {
   // What the same activations multiply, row tile after row tile: beyond the last, first_tile is
   // more than there are.
   FewRowsMatrix matrices[kMostJoined];
-  int64_t matrix_codes;  // bytes from one of experts' to the next
-  int64_t matrix_scales;
   uint32_t row_codes;  // bytes of a row tile
   uint32_t row_scales;
   Leaves leaves;
@@ -121,8 +123,9 @@ struct FewRowsParameters {
   Divisor by_row_tiles;
   ExpertRows experts;
   RingShape ring;
-  int chunk_tiles;  // that a stage has at most
-  int slices;       // of leaves, that blocks divide
+  int chunk_tiles;     // that a stage has at most
+  int visits_at_once;  // whole leaves of a mixture's visits that a stage has, of one row tile
+  int slices;          // of leaves, that blocks divide
   Divisor by_slices;
   int least_leaves;  // of a slice; others have one more
   Divisor by_leaves[2];
@@ -131,6 +134,7 @@ struct FewRowsParameters {
   int blocks_with_more;
   int items_at_once;  // that a block takes
   int turns;          // of a block, at most
+  int visit_columns;  // rows that a visit of experts has at most
   int columns;        // of sums for an item
   Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
@@ -144,6 +148,7 @@ struct FewRowsParameters {
   int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
   int group_sums;     // x_halves times x_rows, an even number
   int visits_at;      // ExpertVisits
+  int mixed_at;       // MixedColumn [visits][columns that the kernel has]
   int last_at;        // bool
 };
 

@@ -28,6 +28,13 @@ int choose_items(int leaves, int warps, int share, int64_t most_units) {
   return best;
 }
 
+int most_leaf_tiles(const Leaves& leaves) {
+  int most = 1;
+  for (int leaf = 0; leaf < leaves.count; ++leaf)
+    most = std::max(most, leaves.tiles[leaf + 1] - leaves.tiles[leaf]);
+  return most;
+}
+
 // As many stages of the ring as fit beside what else takes shared memory, if two do.
 bool set_ring(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size,
               const FewRowsRing& ring, int64_t others) {
@@ -47,6 +54,7 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   const ExpertRows& experts = p.experts;
   const bool mixes = experts.tokens > 0;
   const int columns_at_once = p.x_halves == 2 ? 8 : 8 * size.octets;
+  p.visit_columns = columns_at_once;
   p.columns = p.x_rows;
   if (experts.rows > 0) p.columns = std::min(columns_at_once, experts.rows);
   if (mixes) p.columns = experts.tokens;
@@ -80,8 +88,9 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     const int64_t group_sums =
         affine ? int64_t{most_tiles} * kTileInputs / format.group * group_floats * 4 : 0;
     const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
+    const int64_t mixed = mixes ? int64_t{experts.rows} * 8 * size.octets * kMixedColumnBytes : 0;
     p.rings_at = aligned(size.warps * kMostStages * 8);
-    const int64_t others = p.rings_at + x + group_sums + visits + 1024;
+    const int64_t others = p.rings_at + x + group_sums + visits + mixed + 1024;
     // Large chunks first, then many units. Slices meet in memory, which takes its time: the less
     // often the better.
     const int64_t unit_sums = int64_t{2} * p.columns * kTileRows * 4;
@@ -102,7 +111,10 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
     p.x_at = p.sums_at + aligned(static_cast<int>(sums));
     p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
     p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
-    p.last_at = p.visits_at + aligned(static_cast<int>(visits));
+    p.mixed_at = p.visits_at + aligned(static_cast<int>(visits));
+    p.last_at = p.mixed_at + aligned(static_cast<int>(mixed));
+    p.visits_at_once = 1;
+    if (mixes) p.visits_at_once = std::max(1, p.chunk_tiles / most_leaf_tiles(p.leaves));
     const int64_t blocks = std::min<int64_t>(blocks_of_slice, items);
     p.blocks = static_cast<int>(blocks);
     p.block_items = static_cast<int>(items / blocks);

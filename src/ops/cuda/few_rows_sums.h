@@ -4,43 +4,56 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "ops/cuda/few_rows_kernel.h"
 #include "ops/cuda/few_rows_work.h"
 
 namespace strake::cuda {
 
-// A unit's sums to shared memory: [columns][16 rows].
-template <int kOctets, class Work>
-__device__ __forceinline__ void store_sums(const Work& work, const LeafUnit& unit, int visit,
-                                           float (&sum)[kOctets][4], float* to) {
-  const FewRowsParameters& p = work.p;
+// Sums of halves of the same activations to the first one's.
+template <int kOctets>
+__device__ __forceinline__ void join_halves(const FewRowsParameters& p, float (&sum)[kOctets][4]) {
+  if (p.x_halves != 2) return;
+#pragma unroll
+  for (int octet = 1; octet < kOctets; ++octet)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum[0][i] += sum[octet][i];
+}
+
+// A unit's sums times `factor` to shared memory: [columns][16 rows]. There are so many columns.
+template <int kOctets>
+__device__ __forceinline__ void store_sums(const FewRowsParameters& p, int columns, float factor,
+                                           const float (&sum)[kOctets][4], float* to) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const float factor = p.matrices[unit.matrix].factor;
-  if (p.x_halves == 2) {
-#pragma unroll
-    for (int octet = 1; octet < kOctets; ++octet)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) sum[0][i] += sum[octet][i];
-  }
-  const int rows = Work::kExperts ? work.visits->rows(visit) : p.x_rows;
 #pragma unroll
   for (int octet = 0; octet < kOctets; ++octet) {
     if (octet > 0 && p.x_halves == 2) continue;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int column = 8 * octet + 2 * (lane % 4) + i % 2;
-      if (column >= rows) continue;
-      const float value = sum[octet][i] * factor;
       const int row = lane / 4 + i / 2 * 8;
-      if (work.mixes()) {
-        const int at = work.visits->begin[visit] + column;
-        float& total = to[work.visits->token[at] * kTileRows + row];
-        total = fmaf(value, work.visits->factor[at], total);
-      } else {
-        to[column * kTileRows + row] = value;
-      }
+      if (column < columns) to[column * kTileRows + row] = sum[octet][i] * factor;
     }
   }
 }
+
+// What a unit of a mixture has summed over its visits, in columns of tokens.
+template <int kOctets>
+struct MixedSums {
+  float sum[kOctets][4] = {};
+
+  // A visit's own, times `factor` and what its tokens multiply it with.
+  __device__ __forceinline__ void add(const LaneTokens<kOctets>& tokens, float factor,
+                                      const float (&of_visit)[kOctets][4]) {
+#pragma unroll
+    for (int octet = 0; octet < kOctets; ++octet)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float value =
+            fmaf(of_visit[octet][i] * factor, tokens.factor[octet][i % 2], sum[octet][i]);
+        if (tokens.there[octet][i % 2]) sum[octet][i] = value;
+      }
+  }
+};
 
 // Where an item's sums go.
 struct SumTarget {
@@ -58,11 +71,11 @@ struct SumTarget {
       part = of_experts.part;
       row_tile = of_experts.row_tile;
     }
-    group = work.mixes() ? part : 0;
-    matrix = Work::kExperts ? 0 : matrix_of(p, item);
+    group = Work::kMixes ? part : 0;
+    matrix = Work::kMixes ? 0 : matrix_of(p, row_tile);
     output = row_tile * kTileRows + row;
     out_row = column;
-    if (Work::kExperts && !work.mixes()) {
+    if constexpr (Work::kExperts && !Work::kMixes) {
       const bool there = column < work.visits->rows(part);
       out_row = there ? work.visits->row[work.visits->begin[part] + column] : -1;
     }

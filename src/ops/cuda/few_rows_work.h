@@ -57,10 +57,12 @@ struct LeafUnit {
 // the leaves.
 template <Matrices kMatrices>
 struct FewRowsWork {
-  static constexpr bool kExperts = kMatrices == Matrices::kExperts;
+  static constexpr bool kExperts = kMatrices != Matrices::kOne;
+  static constexpr bool kMixes = kMatrices == Matrices::kMixed;
 
   const FewRowsParameters& p;
   const ExpertVisits* visits;
+  const MixedColumn* mixed;
   int block;  // of those with its slice
   int first_leaf;
   int leaves;
@@ -68,8 +70,9 @@ struct FewRowsWork {
   int first_item = 0;
   int end_item = 0;
 
-  __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made)
-      : p(parameters), visits(made) {
+  __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made,
+                         const MixedColumn* of_mixture)
+      : p(parameters), visits(made), mixed(of_mixture) {
     const auto index = static_cast<int>(blockIdx.x);
     block = p.by_slices.quotient(index);
     const int slice = index - block * p.slices;
@@ -77,11 +80,10 @@ struct FewRowsWork {
     leaves = p.by_slices.quotient((slice + 1) * p.leaves.count) - first_leaf;
     by_leaves = p.by_leaves[leaves > p.least_leaves ? 1 : 0];
   }
-  __device__ bool mixes() const { return kExperts && p.experts.tokens > 0; }
   // Once visits are made: blocks of a slice have equally many items, or one more.
   __device__ void divide_items() {
     int each = p.block_items, more = p.blocks_with_more;
-    if (kExperts && !mixes()) {
+    if constexpr (kMatrices == Matrices::kApart) {
       const auto items = static_cast<unsigned>(p.row_tiles * visits->visits);
       const auto blocks = static_cast<unsigned>(p.blocks);
       each = static_cast<int>(items / blocks);
@@ -114,9 +116,10 @@ class UnitWalk {
     if constexpr (Work::kExperts) {
       const auto [part, row_tile] = ExpertItem(work_.p, unit.row_tile);
       unit.row_tile = row_tile;
-      unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
-      unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
-    } else {
+      unit.visit = Work::kMixes ? work_.visits->group_begin[part] : part;
+      unit.visit_end = Work::kMixes ? work_.visits->group_begin[part + 1] : part + 1;
+    }
+    if constexpr (!Work::kMixes) {
       unit.matrix = matrix_of(work_.p, unit.row_tile);
       unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
     }
@@ -143,19 +146,39 @@ class ChunkCursor {
     const uint32_t codes = static_cast<uint32_t>(tiles) * Shape::kFormat.tile_bytes();
     const uint32_t scales =
         static_cast<uint32_t>(tiles) / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
-    ring.fill(codes_, codes, scales_, scales);
+    if constexpr (Work::kMixes)
+      fill_of_visits(ring, codes, scales);
+    else
+      ring.fill(codes_, codes, scales_, scales);
     codes_ += codes;
     scales_ += scales;
     left_ -= tiles;
     if (left_ > 0) return;
-    if constexpr (Work::kExperts)
-      if (++unit_.visit < unit_.visit_end) return begin_visit();
+    if constexpr (Work::kMixes) {
+      unit_.visit += work_.p.visits_at_once;
+      if (unit_.visit < unit_.visit_end) return begin_leaf();
+    }
     walk_.next();
     find_unit();
   }
 
  private:
-  __device__ void begin_visit() {
+  // The same part of the leaf, of each of the visits that a stage has.
+  __device__ __forceinline__ void fill_of_visits(typename Shape::Ring& ring, uint32_t codes,
+                                                 uint32_t scales) {
+    const FewRowsMatrix& of = work_.p.matrices[0];
+    const int32_t* const visited = work_.visits->matrix + unit_.visit;
+    ring.fill_each(
+        min(work_.p.visits_at_once, unit_.visit_end - unit_.visit),
+        [&](int i) {
+          const auto matrix = static_cast<uint32_t>(visited[i]);
+          return RingSource{at_index(codes_, matrix, of.next_codes),
+                            at_index(scales_, matrix, of.next_scales)};
+        },
+        codes, scales);
+  }
+  // Of a mixture, where the first matrix has it: visits are added to that.
+  __device__ void begin_leaf() {
     const FewRowsParameters& p = work_.p;
     const int tile = p.leaves.tiles[unit_.leaf];
     left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
@@ -165,17 +188,17 @@ class ChunkCursor {
              static_cast<uint32_t>(tile) * Shape::kFormat.tile_bytes();
     scales_ = of.scales + uint64_t{row_tile} * p.row_scales +
               static_cast<uint32_t>(tile) / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
-    if constexpr (Work::kExperts) {
-      const int64_t matrix = work_.visits->matrix[unit_.visit];
-      codes_ += matrix * p.matrix_codes;
-      scales_ += matrix * p.matrix_scales;
+    if constexpr (Work::kExperts && !Work::kMixes) {
+      const auto matrix = static_cast<uint32_t>(work_.visits->matrix[unit_.visit]);
+      codes_ = at_index(codes_, matrix, of.next_codes);
+      scales_ = at_index(scales_, matrix, of.next_scales);
     }
   }
   // The next unit from where it stands on that has a visit.
   __device__ void find_unit() {
     for (; walk_.at() < units_; walk_.next()) {
       unit_ = walk_.unit();
-      if (unit_.visit < unit_.visit_end) return begin_visit();
+      if (unit_.visit < unit_.visit_end) return begin_leaf();
     }
   }
 
@@ -183,7 +206,7 @@ class ChunkCursor {
   UnitWalk<Work, kWarps> walk_;
   int units_;  // of the block
   LeafUnit unit_ = {};
-  int left_ = 0;  // tiles of the visit; 0: nothing is left at all
+  int left_ = 0;  // tiles of the leaf; 0: nothing is left at all
   const uint8_t* codes_ = nullptr;
   const uint8_t* scales_ = nullptr;
 };

@@ -13,6 +13,14 @@ __device__ inline uint32_t shared_address(const void* at) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(at));
 }
 
+// base + index * bytes in one instruction, which the compiler does not find.
+__device__ __forceinline__ const uint8_t* at_index(const uint8_t* base, uint32_t index,
+                                                   uint32_t bytes) {
+  const uint8_t* result;
+  asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(result) : "r"(index), "r"(bytes), "l"(base));
+  return result;
+}
+
 // c += a b of 16 x 16 and 16 x 8 elements of T, each lane's parts as mma.m16n8k16 has them.
 template <class T>
 __device__ inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {

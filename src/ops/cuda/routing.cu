@@ -14,7 +14,7 @@ constexpr uint32_t kNone = 0;  // below every number
 
 // x / divisor, rounded once, for a small whole number. The residual is exact, so that only a
 // quotient within 2^-52 units in the last place of a midpoint could be rounded wrongly, and those
-// of a number below 16 are 1/32 away. Division itself takes four times as long.
+// of a number below 16 are 1/32 away. Division takes several times as long.
 __device__ double divided(double x, int divisor) {
   const double inverse = 1.0 / divisor;  // constant where the divisor is
   const double quotient = __dmul_rn(x, inverse);

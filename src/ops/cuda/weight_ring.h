@@ -8,6 +8,12 @@
 
 namespace strake::cuda {
 
+// Where a run of codes is, and their scales.
+struct RingSource {
+  const uint8_t* codes;
+  const uint8_t* scales;
+};
+
 // Whether codes have scales beside them.
 enum class RingScales { kNone, kThere };
 
@@ -56,6 +62,46 @@ class WeightRing {
     if constexpr (kScales == RingScales::kThere)
       for (auto i = static_cast<uint32_t>(16 * lane_); i < scale_bytes; i += 512)
         copy_async(to + shape_.scales_at + i, scales + i, 16);
+    commit_copies();
+#endif
+  }
+  // The same with `count` runs of as many bytes each, which stand one after the other in the stage;
+  // find(i) is the RingSource of each.
+  template <class Find>
+  __device__ __forceinline__ void fill_each(int count, const Find& find, uint32_t code_bytes,
+                                            uint32_t scale_bytes) {
+    uint8_t* to = stages_ + at_ * shape_.stage_bytes;
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+    if (elected()) {
+      const uint32_t barrier = barriers_ + 8 * at_;
+      uint8_t* to_scales = to + shape_.scales_at;
+      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier),
+                   "r"(static_cast<uint32_t>(count) * (code_bytes + scale_bytes))
+                   : "memory");
+#pragma unroll 1
+      for (int i = 0; i < count; ++i) {
+        const RingSource from = find(i);
+        copy(to, from.codes, code_bytes, barrier);
+        to += code_bytes;
+        if constexpr (kScales == RingScales::kThere) {
+          copy(to_scales, from.scales, scale_bytes, barrier);
+          to_scales += scale_bytes;
+        }
+      }
+    }
+#else
+    uint8_t* to_scales = to + shape_.scales_at;
+    for (int i = 0; i < count; ++i) {
+      const RingSource from = find(i);
+      for (auto at = static_cast<uint32_t>(16 * lane_); at < code_bytes; at += 512)
+        copy_async(to + at, from.codes + at, 16);
+      to += code_bytes;
+      if constexpr (kScales == RingScales::kThere) {
+        for (auto at = static_cast<uint32_t>(16 * lane_); at < scale_bytes; at += 512)
+          copy_async(to_scales + at, from.scales + at, 16);
+        to_scales += scale_bytes;
+      }
+    }
     commit_copies();
 #endif
   }

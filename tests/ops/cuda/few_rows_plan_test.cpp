@@ -89,6 +89,26 @@ TEST(FewRowsPlan, ChunksHaveWholePairsOfTiles) {
     }
 }
 
+// As many visits of a mixture at a time as a stage has room for.
+TEST(FewRowsPlan, StagesHaveWholeVisits) {
+  const auto visits_at_once = [](int inputs, int leaves, int rows, int tokens) {
+    FewRowsParameters p = product(6144, inputs, leaves, rows);
+    p.experts.rows = rows;
+    p.experts.tokens = tokens;
+    p.experts.groups = 1;
+    const FewRowsGrid grid = plan_few_rows(p, kMxfp8, kSize);
+    EXPECT_GT(grid.blocks, 0);
+    EXPECT_LE(grid.shared_bytes, kSize.shared_bytes);
+    EXPECT_GE(p.ring.stages, 2);
+    EXPECT_LE(p.mixed_at + rows * 8 * kMixedColumnBytes, p.last_at);
+    EXPECT_LE(p.last_at + 128, grid.shared_bytes);
+    return p.visits_at_once;
+  };
+  EXPECT_EQ(visits_at_once(2048, 16, 8, 1), 2);   // leaves of two tiles, stages of four
+  EXPECT_EQ(visits_at_once(2048, 16, 64, 8), 1);  // stages of two
+  EXPECT_EQ(visits_at_once(8192, 16, 8, 1), 1);   // leaves of eight tiles
+}
+
 TEST(FewRowsPlan, DivisorsAreMoreByOneAtMost) {
   for (const int by : {1, 2, 3, 7, 96, 896, 8016, 65535, 1 << 20})
     for (int64_t dividend = 0; dividend < std::numeric_limits<int>::max(); dividend += 99991) {

@@ -425,6 +425,44 @@ TEST_F(FewRowsOfExperts, MultiplyTheirMatrices) {
     }
 }
 
+// Two stacks that the same rows go through, as each by itself.
+TEST_F(FewRowsOfExperts, HaveTheSameBitsWhereStacksAreJoined) {
+  Random random(seed() + 6);
+  for (const std::string_view mode : {"mxfp4", "mxfp8", "nvfp4", "affine"})
+    for (const int64_t tokens : {1, 3, 8, 16}) {
+      SCOPED_TRACE(std::string(mode) + ", tokens " + std::to_string(tokens));
+      const ExpertCase c(random, draw(random, 2, 40), tokens, draw(random, 1, 8));
+      const Kind kind = {Format::parse(mode), DType::kBF16, std::string(mode)};
+      const auto cuts = random_cuts(random, 8, kind.format->group_size(), 3);
+      const int64_t k = cuts.back();
+      const SumTree tree(cuts);
+      const PartialSums whole{tree, kRoot};
+      const int64_t outputs[] = {c.n, draw(random, 1, 50)};
+      const DeviceWeight weights[] = {
+          {random_weight(random, kind, {c.matrices, outputs[0], k}), leaves_of(whole)},
+          {random_weight(random, kind, {c.matrices, outputs[1], k}), leaves_of(whole)}};
+      const DeviceRows x = DeviceRows::random(random, DType::kBF16, tokens, k, 0);
+      const DeviceBytes matrix = DeviceBytes::of(c.matrix), source = DeviceBytes::of(c.source);
+      const auto call_for = [&](const DeviceWeight& weight) {
+        FewRowsCall call = call_of(weight, x, static_cast<int>(tokens), steps_of(whole));
+        call.experts.rows = c.rows();
+        call.experts.matrices = static_cast<int>(c.matrices);
+        call.experts.matrix = matrix.data<int32_t>();
+        call.experts.source = source.data<int32_t>();
+        return call;
+      };
+      const auto first = run(call_for(weights[0]), c.rows() * outputs[0]);
+      const auto second = run(call_for(weights[1]), c.rows() * outputs[1]);
+      DeviceBytes room(c.rows() * outputs[1] * 4);
+      const JoinedProduct joined[] = {{weights[1].packed, room.data()}};
+      FewRowsCall both = call_for(weights[0]);
+      both.joined = joined;
+      const auto found = run(both, c.rows() * outputs[0]);
+      EXPECT_TRUE(same_bits(found.data(), first.data(), c.rows() * outputs[0]));
+      EXPECT_TRUE(same_bits(room.get<float>().data(), second.data(), c.rows() * outputs[1]));
+    }
+}
+
 FewRowsCall mixture_call(FewRowsCall call, const ExpertCase& c, const DeviceBytes& matrix,
                          const DeviceBytes& token, const DeviceBytes& factor) {
   call.experts.rows = c.rows();
@@ -439,13 +477,18 @@ FewRowsCall mixture_call(FewRowsCall call, const ExpertCase& c, const DeviceByte
 
 TEST_F(FewRowsOfExperts, AreSummedForEachToken) {
   Random random(seed() + 5);
+  std::vector<Kind> kinds;
   for (const std::string_view mode : {"mxfp4", "mxfp8", "nvfp4", "affine"})
-    for (const int64_t tokens : {1, 3, 8, 16}) {
-      SCOPED_TRACE(std::string(mode) + ", tokens " + std::to_string(tokens));
+    kinds.push_back({Format::parse(mode), DType::kBF16, std::string(mode)});
+  kinds.push_back({Format::parse("affine"), DType::kF32, "affine F32"});
+  for (const Kind& kind : kinds)
+    for (const int64_t tokens : {1, 2, 3, 8, 16}) {
+      SCOPED_TRACE(kind.name + ", tokens " + std::to_string(tokens));
       const int64_t each = draw(random, 1, 8);
       ExpertCase c(random, draw(random, 2, 40), tokens, each);
-      const Kind kind = {Format::parse(mode), DType::kBF16, std::string(mode)};
-      const auto cuts = random_cuts(random, 8, kind.format->group_size(), 3);
+      // Leaves of which a stage of weights has several visits', or a part of one's.
+      const auto cuts = tokens == 2 ? random_cuts(random, 2, kind.format->group_size(), 40)
+                                    : random_cuts(random, 8, kind.format->group_size(), 3);
       c.k = cuts.back();
       const SumTree tree(cuts);
       const PartialSums whole{tree, kRoot};
