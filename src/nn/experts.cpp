@@ -94,8 +94,10 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
 Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routing) const {
   Backend& backend = context.backend;
   const auto rows = backend.dispatch(routing, held_, context.await());
-  const Tensor gate = project(context, x, gate_, *rows);
-  const Tensor up = project(context, x, up_, *rows);
+  JointProduct products[] = {product(context, gate_), product(context, up_)};
+  backend.gather_matmul_each(x, products, *rows, hidden_);
+  const Tensor gate = finish(context, products[0], gate_, *rows);
+  const Tensor up = finish(context, products[1], up_, *rows);
   const Tensor partial =
       backend.mix_matmul(backend.gated(gate, up, activation_), down_.weight, *rows,
                          AxisSums{axis_, reduction_.part(context.group.rank())});
@@ -105,13 +107,16 @@ Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routin
   return backend.add(mixed, backend.matmul(weights, *down_biases_, experts_));
 }
 
-Tensor Experts::project(Context& context, const Tensor& x, const StackedLinear& stack,
-                        const DispatchedRows& rows) const {
+JointProduct Experts::product(const Context& context, const StackedLinear& stack) const {
+  return {stack.weight, stack.bias ? DType::kF32 : context.activations};
+}
+
+Tensor Experts::finish(Context& context, const JointProduct& product, const StackedLinear& stack,
+                       const DispatchedRows& rows) const {
+  if (!stack.bias) return *product.result;
   Backend& backend = context.backend;
-  if (!stack.bias)
-    return backend.gather_matmul(x, stack.weight, rows, hidden_, context.activations);
-  const Tensor y = backend.gather_matmul(x, stack.weight, rows, hidden_, DType::kF32);
-  return backend.add(y, backend.expert_rows(*stack.bias, rows)).to(context.activations);
+  return backend.add(*product.result, backend.expert_rows(*stack.bias, rows))
+      .to(context.activations);
 }
 
 }  // namespace strake

@@ -31,8 +31,10 @@ class Experts {
  private:
   struct Parts;  // how they divide
   Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& parts);
-  Tensor project(Context& context, const Tensor& x, const StackedLinear& stack,
-                 const DispatchedRows& rows) const;
+  // Of gate or up, what gather_matmul_each() is to do, and the rows that came of it.
+  JointProduct product(const Context& context, const StackedLinear& stack) const;
+  Tensor finish(Context& context, const JointProduct& product, const StackedLinear& stack,
+                const DispatchedRows& rows) const;
 
   Activation activation_;
   Mixture::Axis axis_;  // that ranks divide: the width, or the experts

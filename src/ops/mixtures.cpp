@@ -78,6 +78,12 @@ Tensor Backend::do_gather_rows(const Tensor& x, const Weight& w, const Dispatche
   return gather_matmul(x, w, rows.indices(), tree, dtype);
 }
 
+void Backend::do_gather_rows_each(const Tensor& x, std::span<JointProduct> products,
+                                  const DispatchedRows& rows, const SumTree& tree) {
+  for (JointProduct& product : products)
+    product.result = do_gather_rows(x, product.weight, rows, tree, product.dtype);
+}
+
 Tensor Backend::do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                             const AxisSums& sums) {
   return mix_matmul(x, w, rows.mixture(sums.axis), sums.sums);
@@ -118,6 +124,15 @@ Tensor Backend::gather_matmul(const Tensor& x, const Weight& w, const Dispatched
   check_product("gather_matmul", x, w, 3, {tree, kRoot});
   expect_result("gather_matmul", dtype);
   return do_gather_rows(x, w, rows, tree, dtype);
+}
+
+void Backend::gather_matmul_each(const Tensor& x, std::span<JointProduct> products,
+                                 const DispatchedRows& rows, const SumTree& tree) {
+  for (const JointProduct& product : products) {
+    check_product("gather_matmul", x, product.weight, 3, {tree, kRoot});
+    expect_result("gather_matmul", product.dtype);
+  }
+  do_gather_rows_each(x, products, rows, tree);
 }
 
 Tensor Backend::mix_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,

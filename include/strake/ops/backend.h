@@ -91,9 +91,9 @@ struct TableParts {
 
 // One of several products of the same activations, and what comes of it.
 struct JointProduct {
-  const Weight& weight;               // [N, K]
+  const Weight& weight;               // [N, K], or of experts [E, N, K]
   DType dtype;                        // floating, of the result
-  std::optional<Tensor> result = {};  // [M, N]
+  std::optional<Tensor> result = {};  // [M, N], or of experts [rows, N]
 };
 
 // The tree of a mixture, and what it spans.
@@ -195,6 +195,9 @@ class Backend {
   // with undefined values. With `x` of gather_matmul() [tokens, K], of mix_matmul() its rows.
   Tensor gather_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                        const SumTree& tree, DType dtype);
+  // The same of each, with the same bits: in one go where a device can.
+  void gather_matmul_each(const Tensor& x, std::span<JointProduct> products,
+                          const DispatchedRows& rows, const SumTree& tree);
   Tensor mix_matmul(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                     const AxisSums& sums);
   // Row e of w [E, D] for each row of expert e -> float32 [rows, D].
@@ -274,6 +277,8 @@ class Backend {
                               const SumTree& tree);
   virtual Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                      const SumTree& tree, DType dtype);
+  virtual void do_gather_rows_each(const Tensor& x, std::span<JointProduct> products,
+                                   const DispatchedRows& rows, const SumTree& tree);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                               const Position& first_position);
   virtual Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,

@@ -59,6 +59,8 @@ class CudaBackend final : public Backend {
   Tensor do_spread_weights(const Routing& routing, int64_t experts) override;
   Tensor do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                         const SumTree& tree, DType dtype) override;
+  void do_gather_rows_each(const Tensor& x, std::span<JointProduct> products,
+                           const DispatchedRows& rows, const SumTree& tree) override;
   Tensor do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                      const AxisSums& sums) override;
   Tensor do_expert_rows(const Weight& w, const DispatchedRows& rows) override;

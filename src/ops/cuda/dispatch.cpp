@@ -4,6 +4,7 @@
 
 #include "ops/cuda/cuda_backend.h"
 #include "ops/cuda/gpu_rows.h"
+#include "ops/cuda/leaf_steps.h"
 #include "ops/cuda/operands.h"
 #include "ops/cuda/routing.h"
 
@@ -43,6 +44,35 @@ RouteRule route_rule(const RoutingRule& rule) {
           .groups = static_cast<int>(rule.groups),
           .chosen_groups = static_cast<int>(rule.chosen_groups),
           .group_terms = static_cast<int>(rule.group_terms)};
+}
+
+// Whether the kernel for few rows multiplies them, if they fit.
+bool is_few_of_experts(const Tensor& x, const GpuWeight& w) {
+  return w.rows() == nullptr && x.dtype() == DType::kBF16;
+}
+
+bool can_go_together(const GpuWeight& a, const GpuWeight& b) {
+  return a.matrices() == b.matrices() && b.shape().elements() > 0 &&
+         a.is_divided() == b.is_divided() && can_join(a.packed(), b.packed());
+}
+
+// Of rows that stay apart; what it writes to is still to be told.
+FewRowsCall gather_call(const Tensor& x, const GpuWeight& w, const ExpertRows& rows,
+                        const PartialSums& order) {
+  FewRowsCall call{.weight = w.packed(),
+                   .x = x.bytes().data(),
+                   .x_dtype = x.dtype(),
+                   .x_stride = x.shape()[1],
+                   .x_rows = static_cast<int>(x.shape()[0]),
+                   .steps = steps_of(order),
+                   .experts = rows,
+                   .out = nullptr};
+  ExpertRows& experts = call.experts;
+  experts.matrices = static_cast<int>(w.matrices());
+  experts.source = std::exchange(experts.token, nullptr);
+  experts.factor = nullptr;
+  experts.tokens = 0;
+  return call;
 }
 
 }  // namespace
@@ -103,23 +133,56 @@ Tensor CudaBackend::do_spread_weights(const Routing& routing, int64_t experts) {
 
 Tensor CudaBackend::do_gather_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,
                                    const SumTree& tree, DType dtype) {
+  JointProduct product[] = {{w, dtype}};
+  do_gather_rows_each(x, product, rows, tree);
+  return *product[0].result;
+}
+
+// Products go together with the first that they can join.
+void CudaBackend::do_gather_rows_each(const Tensor& x, std::span<JointProduct> products,
+                                      const DispatchedRows& rows, const SumTree& tree) {
   const ExpertRows* const few = static_cast<const GpuRows&>(rows).few();
-  if (few == nullptr) return do_gather_matmul_to(x, w, rows.indices(), tree, dtype);
-  const GpuWeight& weight = as_gpu_weight(w);
-  ExpertRows experts = *few;
-  experts.matrices = static_cast<int>(weight.matrices());
-  if (experts.matrices == 0 || w.shape()[1] == 0)
-    return x.beside(dtype, {experts.rows, w.shape()[1]});
-  // Rows stay apart.
-  experts.source = std::exchange(experts.token, nullptr);
-  experts.factor = nullptr;
-  experts.tokens = 0;
   const int root[] = {0};
   const PartialSums whole{tree, root};
-  const PartialSums order = weight.is_divided() ? whole : weight.sums();
-  if (const auto result = gather_few(x, weight, experts, order, dtype))
-    return result->reshape({experts.rows, w.shape()[1]});
-  return do_gather_matmul_to(x, w, rows.indices(), tree, dtype);
+  for (JointProduct& product : products) product.result.reset();
+  for (size_t i = 0; i < products.size(); ++i) {
+    JointProduct& first = products[i];
+    if (first.result) continue;
+    const GpuWeight& weight = as_gpu_weight(first.weight);
+    const auto make_room = [&](JointProduct& product) {
+      product.result = x.beside(product.dtype, {few->rows, product.weight.shape()[1]});
+      return product.result->mutable_bytes().data();
+    };
+    if (few != nullptr && first.weight.shape().elements() == 0) {
+      make_room(first);
+      continue;
+    }
+    FewRowsCall call = {};
+    JoinedProduct joined[kMostJoined - 1] = {};
+    JointProduct* others[kMostJoined - 1] = {};
+    if (few != nullptr && is_few_of_experts(x, weight)) {
+      call = gather_call(x, weight, *few, weight.is_divided() ? whole : weight.sums());
+      size_t count = 0;
+      for (JointProduct& other : products.subspan(i + 1)) {
+        const GpuWeight& another = as_gpu_weight(other.weight);
+        if (other.result || count == std::size(joined) || !is_few_of_experts(x, another) ||
+            !can_go_together(weight, another))
+          continue;
+        others[count] = &other;
+        joined[count++] = {another.packed(), nullptr, other.dtype};
+      }
+      call.joined = {joined, count};
+      if (!few_rows_can(call, few_rows_)) call.joined = {};
+    }
+    if (call.experts.rows == 0 || !few_rows_can(call, few_rows_)) {
+      first.result = do_gather_matmul_to(x, first.weight, rows.indices(), tree, first.dtype);
+      continue;
+    }
+    call.out = make_room(first);
+    call.out_dtype = first.dtype;
+    for (size_t j = 0; j < call.joined.size(); ++j) joined[j].out = make_room(*others[j]);
+    run(call);
+  }
 }
 
 Tensor CudaBackend::do_mix_rows(const Tensor& x, const Weight& w, const DispatchedRows& rows,

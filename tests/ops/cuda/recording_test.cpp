@@ -249,6 +249,21 @@ TEST_F(CudaRecording, MixesWithoutTheHost) {
           same_bits(here(gpu_->gather_matmul(there(x), w, list->indices(), inputs, DType::kBF16)
                              .reshape(by_host.shape())),
                     here(by_host)));
+      // With others of one format and of another, as by itself.
+      const Weight another = gpu_->prepare(quantize(random_weight(6, {w.shape()[0], 40, kIn}),
+                                                    Format::parse("mxfp4"), Encoder::kMlx));
+      JointProduct joint[] = {{w, DType::kBF16}, {another, DType::kF32}, {w, DType::kF32}};
+      gpu_->gather_matmul_each(there(x), joint, *dispatched, inputs);
+      const auto experts = dispatched->indices().rhs;
+      for (const JointProduct& product : joint) {
+        const Tensor together = here(*product.result);
+        const Tensor alone =
+            here(gpu_->gather_matmul(there(x), product.weight, *dispatched, inputs, product.dtype));
+        for (int64_t row = 0; row < std::ssize(experts); ++row) {
+          if (experts[static_cast<size_t>(row)] < 0) continue;
+          EXPECT_TRUE(same_bits(together.slice(0, row, row + 1), alone.slice(0, row, row + 1)));
+        }
+      }
       // Another stack takes what the first one makes.
       const Weight back = gpu_->prepare(quantize(random_weight(5, {w.shape()[0], 32, kOut}),
                                                  Format::parse("mxfp8"), Encoder::kMlx));
