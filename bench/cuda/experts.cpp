@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <random>
 #include <set>
 #include <vector>
@@ -41,19 +42,17 @@ class Layer {
   int64_t gate_up_bytes() const { return gate_up_bytes_; }
   int64_t down_bytes() const { return bytes_ - gate_up_bytes_; }
 
-  Tensor project(const Tensor& x, const Weight& w, const DispatchedRows& rows) const {
-    return backend_.gather_matmul(x, w, rows, whole_, DType::kBF16);
-  }
-  void gate_up(const Tensor& x, const DispatchedRows& rows) const {
-    project(x, gate_, rows);
-    project(x, up_, rows);
+  std::array<Tensor, 2> gate_up(const Tensor& x, const DispatchedRows& rows) const {
+    JointProduct products[] = {{gate_, DType::kBF16}, {up_, DType::kBF16}};
+    backend_.gather_matmul_each(x, products, rows, whole_);
+    return {*products[0].result, *products[1].result};
   }
   void down(const Tensor& x, const DispatchedRows& rows) const {
     backend_.mix_matmul(x, down_, rows, AxisSums{Mixture::Axis::kInputs, {divided_, kRoot}});
   }
   void forward(const Tensor& x, const Tensor& logits) const {
     const auto rows = backend_.dispatch(backend_.route(logits, kRule, {}), kHeld, await);
-    const Tensor gate = project(x, gate_, *rows), up = project(x, up_, *rows);
+    const auto [gate, up] = gate_up(x, *rows);
     down(backend_.gated(gate, up, Activation::kSilu), *rows);
   }
 

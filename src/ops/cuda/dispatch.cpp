@@ -141,7 +141,8 @@ Tensor CudaBackend::do_gather_rows(const Tensor& x, const Weight& w, const Dispa
 // Products go together with the first that they can join.
 void CudaBackend::do_gather_rows_each(const Tensor& x, std::span<JointProduct> products,
                                       const DispatchedRows& rows, const SumTree& tree) {
-  const ExpertRows* const few = static_cast<const GpuRows&>(rows).few();
+  const auto& own = static_cast<const GpuRows&>(rows);
+  const ExpertRows* const few = own.few();
   const int root[] = {0};
   const PartialSums whole{tree, root};
   for (JointProduct& product : products) product.result.reset();
@@ -182,6 +183,7 @@ void CudaBackend::do_gather_rows_each(const Tensor& x, std::span<JointProduct> p
     call.out_dtype = first.dtype;
     for (size_t j = 0; j < call.joined.size(); ++j) joined[j].out = make_room(*others[j]);
     run(call);
+    own.become_known();
   }
 }
 

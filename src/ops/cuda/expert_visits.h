@@ -39,12 +39,13 @@ struct ExpertVisits {
     int target = 0, from = i;
     float factor = 1.0f;
     if (mine) {
-      const int32_t found = rows.matrix[i] - rows.first_matrix;
+      // From the second cache: this kernel may have started before those ended that wrote them.
+      const int32_t found = __ldcg(rows.matrix + i) - rows.first_matrix;
       if (mixes) {
-        target = rows.token[i];
-        factor = rows.factor[i];
+        target = __ldcg(rows.token + i);
+        factor = __ldcg(rows.factor + i);
       }
-      if (rows.source != nullptr) from = rows.source[i];
+      if (rows.source != nullptr) from = __ldcg(rows.source + i);
       if (found >= 0 && found < rows.matrices) key = static_cast<uint32_t>(found) << 8;
       matrix[i] = static_cast<int32_t>(key);
       begin[i] = static_cast<uint16_t>(target);

@@ -238,12 +238,14 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   // The compiler is to know that it is the same in all lanes.
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kLanes, 0);
-  let_successor_start();
+  // Where rows stay apart, only once they are known: who follows may rely on that.
+  if constexpr (kMatrices != Matrices::kApart) let_successor_start();
   auto* const visits = reinterpret_cast<ExpertVisits*>(shared + p.visits_at);
   auto* const mixed = reinterpret_cast<MixedColumn*>(shared + p.mixed_at);
   Work work(p, visits, mixed);
   if constexpr (Work::kExperts) {
-    wait_for_predecessor();
+    if (p.experts.known == 0) wait_for_predecessor();
+    if constexpr (kMatrices == Matrices::kApart) let_successor_start();
     visits->make(p.experts, Work::kMixes ? 8 * kOctets : p.visit_columns, mixed);
   }
   work.divide_items();
@@ -255,7 +257,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
 #pragma unroll 1
   for (int stage = 0; stage < p.ring.stages; ++stage) {
     if (stage == p.ring.stages / 2) {
-      if constexpr (!Work::kExperts) wait_for_predecessor();
+      wait_for_predecessor();
       ask_for_activations(work, shared);
     }
     cursor.fill(ring);

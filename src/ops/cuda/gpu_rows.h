@@ -23,6 +23,8 @@ class GpuRows final : public DispatchedRows {
     few_ = few;
     own_ = std::move(own);
   }
+  // A product of them that stay apart has been queued: see ExpertRows::known.
+  void become_known() const { few_->known = 1; }
   // As mixtures take them; nullptr: they do not stay.
   const ExpertRows* few() const { return few_ ? &*few_ : nullptr; }
 
@@ -45,7 +47,7 @@ class GpuRows final : public DispatchedRows {
   Routing routing_;
   std::vector<HeldRows> held_;
   Await await_;
-  std::optional<ExpertRows> few_;
+  mutable std::optional<ExpertRows> few_;
   std::optional<Tensor> own_;
   mutable std::optional<HostRows> host_;
 };
