@@ -103,11 +103,14 @@ Matrices matrices_of(const FewRowsCall& call) {
 }
 
 // Whether a kernel has columns enough, and numbers for rows and for where experts' matrices are.
-bool fits(const FewRowsCall& call, int halves) {
+bool fits(const FewRowsCall& call, const FewRowsParameters& p) {
   const ExpertRows& experts = call.experts;
-  const int most_columns = halves == 2 ? 8 : 16;
+  const int most_columns = p.x_halves == 2 ? 8 : 16;
+  constexpr int kMostTiles = 1 << 15;  // Divisor is then right for as many and some more
   if (experts.rows == 0) return call.x_rows <= most_columns;
-  const bool matrices_fit = call.weight.shape.code_bytes() <= std::numeric_limits<uint32_t>::max();
+  const bool matrices_fit =
+      call.weight.shape.code_bytes() <= std::numeric_limits<uint32_t>::max() &&
+      p.row_tiles <= kMostTiles;
   return experts.rows <= ExpertRows::kMost && call.x_rows <= 65535 &&
          experts.tokens <= most_columns && matrices_fit;
 }
@@ -144,7 +147,7 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   const int octets = p.x_halves == 2 || most_columns > 8 ? 2 : 1;
   const FewRowsVariant variant = {octets, matrices_of(call)};
   prepared.instance = other != nullptr ? *other : find_instance(call.weight, call.x_dtype, variant);
-  if (prepared.instance.kernel == nullptr || !fits(call, p.x_halves)) return prepared;
+  if (prepared.instance.kernel == nullptr || !fits(call, p)) return prepared;
   prepared.grid =
       plan_few_rows(p, shape.format,
                     {prepared.instance.octets, prepared.instance.threads / kLanes,

@@ -126,6 +126,8 @@ struct LeafProduct {
   int lane;
   LaneColumns<kOctets> columns;
   LeafSums<Type, kOctets> sums;
+  int visit = -1;  // whose columns they are, of experts' rows apart
+  int rows = 0;    // there
 
   // Tiles [tile, end), counted from the slice's first, whose codes and scales are at hand: leaves
   // what is behind them there.
@@ -169,8 +171,12 @@ __device__ __forceinline__ void multiply_unit(const Work& work, const LeafUnit& 
   const FewRowsParameters& p = work.p;
   const int first_tile = p.leaves.tiles[work.first_leaf];
   if constexpr (Work::kExperts)
-    product.columns.set(work, unit.visit, product.lane, shared_address(shared));
-  const int rows = Work::kExperts ? work.visits->rows(unit.visit) : p.x_rows;
+    if (product.visit != unit.visit) {
+      product.visit = unit.visit;
+      product.rows = work.visits->rows(unit.visit);
+      product.columns.set(work, unit.visit, product.lane, shared_address(shared));
+    }
+  const int rows = Work::kExperts ? product.rows : p.x_rows;
   product.sums.clear();
   int tile = p.leaves.tiles[unit.leaf] - first_tile;
   const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;

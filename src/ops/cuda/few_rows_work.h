@@ -2,6 +2,8 @@
 // code.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/cuda/expert_visits.h"
 #include "ops/cuda/few_rows_parameters.h"
 #include "ops/cuda/weight_ring.h"
@@ -104,23 +106,62 @@ struct FewRowsWork {
 
 // A warp's way through the units of a block: those of an item after those of the one before.
 template <class Work, int kWarps>
-class UnitWalk {
+class MatrixWalk {
  public:
-  __device__ UnitWalk(const Work& work, int warp) : work_(work), at_(warp) {}
+  __device__ MatrixWalk(const Work& work, int warp) : work_(work), at_(warp) {}
 
   __device__ int at() const { return at_; }
   __device__ void next() { at_ += kWarps; }
   __device__ LeafUnit unit() const {
     const int item = work_.by_leaves.quotient(at_);
     LeafUnit unit = {work_.first_item + item, work_.first_leaf + at_ - item * work_.leaves};
-    if constexpr (Work::kExperts) {
-      const auto [part, row_tile] = ExpertItem(work_.p, unit.row_tile);
-      unit.row_tile = row_tile;
-      unit.visit = Work::kMixes ? work_.visits->group_begin[part] : part;
-      unit.visit_end = Work::kMixes ? work_.visits->group_begin[part + 1] : part + 1;
-    }
-    if constexpr (!Work::kMixes) {
-      unit.matrix = matrix_of(work_.p, unit.row_tile);
+    unit.matrix = matrix_of(work_.p, unit.row_tile);
+    unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
+    return unit;
+  }
+
+ private:
+  const Work& work_;
+  int at_;
+};
+
+// The same of experts, step by step: where an item is takes two divisions.
+template <class Work, int kWarps>
+class ExpertWalk {
+ public:
+  __device__ ExpertWalk(const Work& work, int warp)
+      : work_(work),
+        at_(warp),
+        step_items_(work.by_leaves.quotient(kWarps)),
+        step_leaves_(kWarps - step_items_ * work.leaves) {
+    const int item = work.by_leaves.quotient(warp);
+    leaf_ = warp - item * work.leaves;
+    const ExpertItem first(work.p, work.first_item + item);
+    part_ = first.part;
+    row_tile_ = first.row_tile;
+  }
+
+  __device__ int at() const { return at_; }
+  __device__ void next() {
+    at_ += kWarps;
+    leaf_ += step_leaves_;
+    const int carry = leaf_ >= work_.leaves ? 1 : 0;
+    leaf_ -= carry * work_.leaves;
+    row_tile_ += step_items_ + carry;
+    // No loop, of which the compiler would not know that all lanes leave it together.
+    const int parts = work_.p.by_row_tiles.quotient(row_tile_);
+    part_ += parts;
+    row_tile_ -= parts * work_.p.row_tiles;
+  }
+  __device__ LeafUnit unit() const {
+    LeafUnit unit = {row_tile_, work_.first_leaf + leaf_};
+    if constexpr (Work::kMixes) {
+      unit.visit = work_.visits->group_begin[part_];
+      unit.visit_end = work_.visits->group_begin[part_ + 1];
+    } else {
+      unit.visit = part_;
+      unit.visit_end = part_ + 1;
+      unit.matrix = matrix_of(work_.p, row_tile_);
       unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
     }
     return unit;
@@ -129,7 +170,16 @@ class UnitWalk {
  private:
   const Work& work_;
   int at_;
+  int step_items_;  // from a unit to the next
+  int step_leaves_;
+  int leaf_;  // of the slice
+  int part_;
+  int row_tile_;
 };
+
+template <class Work, int kWarps>
+using UnitWalk =
+    std::conditional_t<Work::kExperts, ExpertWalk<Work, kWarps>, MatrixWalk<Work, kWarps>>;
 
 // The chunks of weights that a warp multiplies, in order.
 template <class Shape, class Work, int kWarps>
