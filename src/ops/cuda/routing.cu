@@ -42,21 +42,32 @@ struct Row {
   uint32_t* order;  // [experts]: what is chosen by; kNone once it is
   int lane;
 
-  // Takes the largest of order[begin..end), of equal ones the first; its index.
-  __device__ int take_largest(int begin, int end) const {
-    uint32_t most = kNone;
-    int at = end;
-    for (int i = begin + lane; i < end; i += 32)
-      if (order[i] > most) {
-        most = order[i];
-        at = i;
+  // Takes the largest of order[begin..end) one after the other, of equal ones the first: tells
+  // `each` its index. A lane looks at its own again only where one of them was taken.
+  template <class Each>
+  __device__ void take_largest(int begin, int end, int count, const Each& each) const {
+    uint32_t most;
+    int at;
+    const auto find = [&] {
+      most = kNone;
+      at = end;
+      for (int i = begin + lane; i < end; i += kWarp)
+        if (order[i] > most) {
+          most = order[i];
+          at = i;
+        }
+    };
+    find();
+    for (int taken = 0; taken < count; ++taken) {
+      const uint32_t largest = __reduce_max_sync(kAll, most);
+      const int first = __reduce_min_sync(kAll, most == largest ? at : end);
+      if (at == first && first < end) {
+        order[first] = kNone;
+        find();
       }
-    const uint32_t largest = __reduce_max_sync(kAll, most);
-    const int first = __reduce_min_sync(kAll, most == largest ? at : end);
+      each(first);
+    }
     __syncwarp();
-    if (lane == 0 && first < end) order[first] = kNone;
-    __syncwarp();
-    return first;
   }
 };
 
@@ -67,14 +78,14 @@ __device__ void softmax(const Row& row, const float* logits, double* exponential
                         const Counts& counts) {
   const int experts = row.rule.experts, thread = threadIdx.x;
   float largest = -INFINITY;
-  for (int i = row.lane; i < experts; i += 32)
+  for (int i = row.lane; i < experts; i += kWarp)
     if (counts(i)) largest = fmaxf(largest, logits[i]);
   largest = warp_max(largest);
   for (int i = thread; i < experts; i += kThreads)
     if (counts(i)) exponentials[i] = exp_everywhere(double{logits[i]} - double{largest});
   __syncthreads();
   double sum = 0;
-  for (int i = row.lane; i < experts; i += 32)
+  for (int i = row.lane; i < experts; i += kWarp)
     if (counts(i)) sum += exponentials[i];
   sum = warp_sum(sum);
   for (int i = thread; i < experts; i += kThreads)
@@ -88,15 +99,15 @@ __device__ void leave_best_groups(const Row& row, const float* choice, uint32_t*
   const int size = rule.experts / rule.groups;
   for (int group = 0; group < rule.groups; ++group) {
     float sum = 0;
-    for (int term = 0; term < rule.group_terms; ++term)
-      sum += choice[row.take_largest(group * size, (group + 1) * size)];
+    row.take_largest(group * size, (group + 1) * size, rule.group_terms,
+                     [&](int index) { sum += choice[index]; });
     if (row.lane == 0) quality[group] = ordered(sum);
   }
   __syncwarp();
   // The best groups' entries become kNone.
   const Row groups{rule, nullptr, quality, row.lane};
-  for (int i = 0; i < rule.chosen_groups; ++i) groups.take_largest(0, rule.groups);
-  for (int i = row.lane; i < rule.experts; i += 32)
+  groups.take_largest(0, rule.groups, rule.chosen_groups, [](int) {});
+  for (int i = row.lane; i < rule.experts; i += kWarp)
     row.order[i] = quality[i / size] == kNone ? ordered(choice[i]) : ordered(0.0f);
   __syncwarp();
 }
@@ -139,7 +150,7 @@ __global__ void __launch_bounds__(kThreads)
   if (thread < kWarp) {
     if (rule.groups > 1 && rule.scores != RouteRule::Scores::kSoftmaxOfChosen && !nan)
       leave_best_groups(row, choice, quality);
-    for (int i = 0; i < rule.chosen; ++i) row.take_largest(0, rule.experts);
+    row.take_largest(0, rule.experts, rule.chosen, [](int) {});
   }
   if (rule.scores == RouteRule::Scores::kSoftmaxOfChosen) {
     __syncthreads();
@@ -148,25 +159,27 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (thread >= kWarp) return;
 
-  // In ascending order of experts, as all sums over them.
-  float sum = 0;
-  for (int first = 0; first < rule.experts; first += 32) {
-    unsigned found = __ballot_sync(kAll, first + lane < rule.experts && is_chosen(first + lane));
-    for (; found != 0; found &= found - 1)
-      sum += scores[first + __ffs(static_cast<int>(found)) - 1];
-  }
-  const float divisor = rule.weights == RouteRule::Weights::kNormalized ? sum + 1e-20f : 1.0f;
-  int64_t at = int64_t{blockIdx.x} * rule.chosen;
-  for (int first = 0; first < rule.experts; first += 32) {
-    const bool own = first + lane < rule.experts && is_chosen(first + lane);
+  // In ascending order of experts, as all sums over them. Their scores stand in `choice` then.
+  __syncwarp();
+  const int64_t first_out = int64_t{blockIdx.x} * rule.chosen;
+  int before = 0;
+  for (int first = 0; first < rule.experts; first += kWarp) {
+    const int i = first + lane;
+    const bool own = i < rule.experts && is_chosen(i);
     const unsigned found = __ballot_sync(kAll, own);
+    const int at = before + __popc(found & ((1u << lane) - 1));
     if (own) {
-      const int64_t to = at + __popc(found & ((1u << lane) - 1));
-      out.experts[to] = first + lane;
-      out.weights[to] = scores[first + lane] / divisor * rule.scale;
+      out.experts[first_out + at] = i;
+      choice[at] = scores[i];
     }
-    at += __popc(found);
+    before += __popc(found);
   }
+  __syncwarp();
+  float sum = 0;
+  for (int i = 0; i < before; ++i) sum += choice[i];
+  const float divisor = rule.weights == RouteRule::Weights::kNormalized ? sum + 1e-20f : 1.0f;
+  for (int i = lane; i < before; i += kWarp)
+    out.weights[first_out + i] = choice[i] / divisor * rule.scale;
 }
 
 }  // namespace
