@@ -244,7 +244,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   // The compiler is to know that it is the same in all lanes.
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kLanes, 0);
-  // Where rows stay apart, only once they are known: who follows may rely on that.
+  // Where rows stay apart as begin_after_all() does: a mixture that follows may read them.
   if constexpr (kMatrices != Matrices::kApart) let_successor_start();
   auto* const visits = reinterpret_cast<ExpertVisits*>(shared + p.visits_at);
   auto* const mixed = reinterpret_cast<MixedColumn*>(shared + p.mixed_at);

@@ -137,7 +137,7 @@ struct FewRowsParameters {
   int blocks_with_more;
   int items_at_once;  // that a block takes
   int turns;          // of a block, at most
-  int visit_columns;  // rows that a visit of experts has at most
+  int visit_columns;  // rows that a visit of experts apart has at most
   int columns;        // of sums for an item
   Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]

@@ -54,9 +54,10 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   const ExpertRows& experts = p.experts;
   const bool mixes = experts.tokens > 0;
   const int columns_at_once = p.x_halves == 2 ? 8 : 8 * size.octets;
-  p.visit_columns = columns_at_once;
+  // As many as there are rows of x: sums of columns that stay empty would take the room of others.
+  p.visit_columns = std::min(columns_at_once, p.x_rows);
   p.columns = p.x_rows;
-  if (experts.rows > 0) p.columns = std::min(columns_at_once, experts.rows);
+  if (experts.rows > 0) p.columns = std::min(p.visit_columns, experts.rows);
   if (mixes) p.columns = experts.tokens;
   const int rows = p.x_rows * p.x_halves;
   p.group_sums = p.x_halves * (p.x_rows + p.x_rows % 2);

@@ -89,6 +89,20 @@ TEST(FewRowsPlan, ChunksHaveWholePairsOfTiles) {
     }
 }
 
+// Of one token's experts, sums are of one column each.
+TEST(FewRowsPlan, BlocksTakeManyRowsApartAtOnce) {
+  FewRowsParameters p = product(4096, 6144, 16, 1);
+  p.experts.rows = 8;
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.visit_columns, 1);
+  EXPECT_EQ(p.columns, 1);
+  EXPECT_EQ(p.turns, 2);
+  p = product(4096, 6144, 16, 8);
+  p.experts.rows = 64;
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.visit_columns, 8);
+}
+
 // As many visits of a mixture at a time as a stage has room for.
 TEST(FewRowsPlan, StagesHaveWholeVisits) {
   const auto visits_at_once = [](int inputs, int leaves, int rows, int tokens) {
