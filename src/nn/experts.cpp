@@ -1,6 +1,7 @@
 #include "nn/experts.h"
 
 #include <string>
+#include <utility>
 
 namespace strake {
 
@@ -91,18 +92,19 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
   if (load.device().kind != DeviceKind::kMeta) down_biases_ = load.prepared(transposed(biases));
 }
 
-Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routing) const {
+UnfinishedSum Experts::unfinished(Context& context, const Tensor& x, const Routing& routing) const {
   Backend& backend = context.backend;
   const auto rows = backend.dispatch(routing, held_, context.await());
   const Tensor gate = project(context, x, gate_, *rows);
   const Tensor up = project(context, x, up_, *rows);
-  const Tensor partial =
-      backend.mix_matmul(backend.gated(gate, up, activation_), down_.weight, *rows,
-                         AxisSums{axis_, reduction_.part(context.group.rank())});
-  const Tensor mixed = reduction_.finish(context, partial);
-  if (!down_biases_) return mixed;
-  const Tensor weights = backend.spread_weights(routing, down_biases_->shape()[1]);
-  return backend.add(mixed, backend.matmul(weights, *down_biases_, experts_));
+  Tensor partial = backend.mix_matmul(backend.gated(gate, up, activation_), down_.weight, *rows,
+                                      AxisSums{axis_, reduction_.part(context.group.rank())});
+  UnfinishedSum mixed{reduction_, std::move(partial), std::nullopt};
+  if (down_biases_) {
+    const Tensor weights = backend.spread_weights(routing, down_biases_->shape()[1]);
+    mixed.bias = backend.matmul(weights, *down_biases_, experts_);
+  }
+  return mixed;
 }
 
 Tensor Experts::project(Context& context, const Tensor& x, const StackedLinear& stack,

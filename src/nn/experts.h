@@ -26,7 +26,10 @@ class Experts {
 
   // x [rows, hidden] -> float32 [rows, hidden]: the weighted sum of each row's experts, the same
   // bits for every number of ranks.
-  Tensor forward(Context& context, const Tensor& x, const Routing& routing) const;
+  Tensor forward(Context& context, const Tensor& x, const Routing& routing) const {
+    return finish(context, unfinished(context, x, routing));
+  }
+  UnfinishedSum unfinished(Context& context, const Tensor& x, const Routing& routing) const;
 
  private:
   struct Parts;  // how they divide

@@ -165,14 +165,16 @@ class SummingGroup final : public Group {
                   std::span<const int64_t>) override {
     FAIL() << "pieces are summed";
   }
-  bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+  bool gather_sum(std::span<const std::span<const std::byte>> mine, std::span<std::byte> sums,
                   std::span<const int> pieces, std::span<const Merge> merges) override {
     const auto bytes = std::ssize(sums);
     std::vector<int64_t> counts;
     for (const int count : pieces) counts.push_back(count * bytes);
     std::vector<float> all(static_cast<size_t>(
         std::accumulate(counts.begin(), counts.end(), int64_t{0}) / int64_t{sizeof(float)}));
-    group_.all_gather(mine, std::as_writable_bytes(std::span(all)), counts);
+    std::vector<std::byte> joined;
+    for (const auto piece : mine) joined.insert(joined.end(), piece.begin(), piece.end());
+    group_.all_gather(joined, std::as_writable_bytes(std::span(all)), counts);
     const size_t elements = sums.size() / sizeof(float);
     const auto piece = [&](int index) {
       return all.data() + static_cast<size_t>(index) * elements;
