@@ -1,5 +1,7 @@
 #include "ops/cuda/routing.h"
 
+#include <algorithm>
+
 #include "ops/cuda/launch.h"
 #include "ops/cuda/order.h"
 #include "ops/cuda/ptx.h"
@@ -10,6 +12,7 @@ namespace {
 
 constexpr unsigned kAll = 0xffffffffu;
 constexpr uint32_t kNone = 0;  // below every number
+constexpr int kMostThreads = 256;
 
 // The router's own exponential (src/nn/router.cpp), operation by operation.
 __device__ double exp_everywhere(double x) {
@@ -48,22 +51,54 @@ struct Row {
     return first;
   }
 
-  // Softmax over the experts whose order is `kNone`, or over all.
-  template <class Counts>
-  __device__ void softmax(const float* logits, const Counts& counts) const {
+  // Softmax of the chosen, whose order is `kNone`.
+  __device__ void softmax_of_chosen(const float* logits) const {
+    const auto is_chosen = [&](int i) { return order[i] == kNone; };
     float largest = -INFINITY;
     for (int i = lane; i < rule.experts; i += 32)
-      if (counts(i)) largest = fmaxf(largest, logits[i]);
+      if (is_chosen(i)) largest = fmaxf(largest, logits[i]);
     largest = warp_max(largest);
     double sum = 0;
     for (int i = lane; i < rule.experts; i += 32)
-      if (counts(i)) sum += exp_everywhere(double{logits[i]} - double{largest});
+      if (is_chosen(i)) sum += exp_everywhere(double{logits[i]} - double{largest});
     sum = warp_sum(sum);
     for (int i = lane; i < rule.experts; i += 32)
-      if (counts(i))
+      if (is_chosen(i))
         scores[i] = static_cast<float>(exp_everywhere(double{logits[i]} - double{largest}) / sum);
   }
 };
+
+// Calls body(i) for the thread's own experts.
+template <class Body>
+__device__ void for_experts(const RouteRule& rule, const Body& body) {
+  for (auto i = static_cast<int>(threadIdx.x); i < rule.experts; i += static_cast<int>(blockDim.x))
+    body(i);
+}
+
+// Scores of all experts, by all threads of the block: an exponential takes one of them a
+// microsecond. Of kSoftmaxOfChosen they come later. `exps` [experts] is room.
+__device__ void score(const RouteRule& rule, const float* logits, float* scores, double* exps) {
+  switch (rule.scores) {
+    case RouteRule::Scores::kSoftmaxOfChosen:
+      return for_experts(rule, [&](int i) { scores[i] = logits[i]; });
+    case RouteRule::Scores::kSigmoid:
+      return for_experts(rule, [&](int i) {
+        scores[i] = static_cast<float>(1 / (1 + exp_everywhere(-double{logits[i]})));
+      });
+    case RouteRule::Scores::kSoftmax:
+      break;
+  }
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  float largest = -INFINITY;
+  for (int i = lane; i < rule.experts; i += kWarp) largest = fmaxf(largest, logits[i]);
+  largest = warp_max(largest);
+  for_experts(rule, [&](int i) { exps[i] = exp_everywhere(double{logits[i]} - double{largest}); });
+  __syncthreads();
+  double sum = 0;
+  for (int i = lane; i < rule.experts; i += kWarp) sum += exps[i];
+  sum = warp_sum(sum);
+  for_experts(rule, [&](int i) { scores[i] = static_cast<float>(exps[i] / sum); });
+}
 
 // Leaves the experts of the best groups; others count as 0. `choice` [experts] is what they are
 // chosen by, `quality` [groups] room.
@@ -85,43 +120,36 @@ __device__ void leave_best_groups(const Row& row, const float* choice, uint32_t*
   __syncwarp();
 }
 
-// A warp a row.
+// A block a row, of which one warp chooses.
 __global__ void route_kernel(const RouteRule rule, const float* all_logits, const float* correction,
                              RouteOut out) {
   begin_after_predecessor();
-  const int lane = threadIdx.x;
-  float* const scores = reinterpret_cast<float*>(dynamic_shared());
+  auto* const exps = reinterpret_cast<double*>(dynamic_shared());
+  auto* const scores = reinterpret_cast<float*>(exps + rule.experts);
   float* const choice = scores + rule.experts;
   auto* const order = reinterpret_cast<uint32_t*>(choice + rule.experts);
   uint32_t* const quality = order + rule.experts;
-  const Row row{rule, scores, order, lane};
   const float* const logits = all_logits + int64_t{blockIdx.x} * rule.experts;
-  const auto is_chosen = [&](int i) { return order[i] == kNone; };
-
   int nan = 0;
-  for (int i = lane; i < rule.experts; i += 32) nan |= logits[i] != logits[i] ? 1 : 0;
-  nan = __any_sync(kAll, nan);
-  if (nan && lane == 0) *out.invalid = 1;
-
-  if (rule.scores == RouteRule::Scores::kSoftmax) {
-    row.softmax(logits, [](int) { return true; });
-  } else {
-    for (int i = lane; i < rule.experts; i += 32)
-      scores[i] = rule.scores == RouteRule::Scores::kSoftmaxOfChosen
-                      ? logits[i]
-                      : static_cast<float>(1 / (1 + exp_everywhere(-double{logits[i]})));
-  }
-  for (int i = lane; i < rule.experts; i += 32) {
+  for_experts(rule, [&](int i) { nan |= logits[i] != logits[i] ? 1 : 0; });
+  nan = __syncthreads_or(nan);
+  if (nan && threadIdx.x == 0) *out.invalid = 1;
+  score(rule, logits, scores, exps);
+  for_experts(rule, [&](int i) {
     const bool corrected =
         correction != nullptr && rule.scores != RouteRule::Scores::kSoftmaxOfChosen;
     choice[i] = corrected ? scores[i] + correction[i] : scores[i];
     order[i] = ordered(nan ? 0.0f : choice[i]);
-  }
-  __syncwarp();
+  });
+  __syncthreads();
+  if (threadIdx.x >= kWarp) return;
+  const auto lane = static_cast<int>(threadIdx.x);
+  const Row row{rule, scores, order, lane};
+  const auto is_chosen = [&](int i) { return order[i] == kNone; };
   if (rule.groups > 1 && rule.scores != RouteRule::Scores::kSoftmaxOfChosen && !nan)
     leave_best_groups(row, choice, quality);
   for (int i = 0; i < rule.chosen; ++i) row.take_largest(0, rule.experts);
-  if (rule.scores == RouteRule::Scores::kSoftmaxOfChosen) row.softmax(logits, is_chosen);
+  if (rule.scores == RouteRule::Scores::kSoftmaxOfChosen) row.softmax_of_chosen(logits);
   __syncwarp();
 
   // In ascending order of experts, as all sums over them.
@@ -150,8 +178,11 @@ __global__ void route_kernel(const RouteRule rule, const float* all_logits, cons
 void route(const RouteRule& rule, const float* logits, const float* correction, int64_t rows,
            const RouteOut& out, cudaStream_t stream) {
   if (rows == 0) return;
-  const size_t shared = static_cast<size_t>(3 * rule.experts + rule.groups) * sizeof(float);
-  launch({"route", static_cast<unsigned>(rows), kWarp, shared, stream, Order::kOverlapping},
+  const size_t shared = static_cast<size_t>(rule.experts) * sizeof(double) +
+                        static_cast<size_t>(3 * rule.experts + rule.groups) * sizeof(float);
+  const int threads = std::min((rule.experts + kWarp - 1) / kWarp * kWarp, kMostThreads);
+  launch({"route", static_cast<unsigned>(rows), static_cast<unsigned>(threads), shared, stream,
+          Order::kOverlapping},
          route_kernel, rule, logits, correction, out);
 }
 
