@@ -236,8 +236,8 @@ TEST(Linear, SumsOfTwoAreFinishedInOneExchange) {
   for (const auto& bias :
        {std::optional<Tensor>(), std::optional<Tensor>(random_weight(5, {1, 37}).reshape({37}))}) {
     const Tensor expected = on_one_rank([&](Context& context) {
-      return context.backend.add(Linear(w[0], bias).forward(context, x[0], DType::kF32),
-                                 Linear(w[1]).forward(context, x[1], DType::kF32));
+      return context.backend.add(through_split_in(context, Linear(w[0], bias), x[0]),
+                                 through_split_in(context, Linear(w[1]), x[1]));
     });
     for (const int ranks : kRankCounts)
       on_ranks(ranks, [&](Context& context) {
