@@ -31,8 +31,9 @@ class SparseMlp {
   Tensor forward(Context& context, const Tensor& x) const {
     const Routing routing = router_.forward(context, x);
     if (!shared_) return experts_.forward(context, x, routing);
-    const UnfinishedSum mixed = experts_.unfinished(context, x, routing);
-    return finish_both(context, mixed, shared_->unfinished(context, x));
+    // What does not depend on the routing is queued first: its weights come meanwhile.
+    const UnfinishedSum shared = shared_->unfinished(context, x);
+    return finish_both(context, experts_.unfinished(context, x, routing), shared);
   }
 
  private:
