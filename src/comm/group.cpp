@@ -8,8 +8,9 @@
 
 namespace strake {
 
-bool Group::gather_sum(std::span<const std::byte> /*mine*/, std::span<std::byte> /*sums*/,
-                       std::span<const int> /*pieces*/, std::span<const Merge> /*merges*/) {
+bool Group::gather_sum(std::span<const std::span<const std::byte>> /*mine*/,
+                       std::span<std::byte> /*sums*/, std::span<const int> /*pieces*/,
+                       std::span<const Merge> /*merges*/) {
   return false;
 }
 

@@ -50,7 +50,7 @@ class NcclGroup final : public Group {
   int size() const override { return control_.size(); }
   void all_gather(std::span<const std::byte> mine, std::span<std::byte> all,
                   std::span<const int64_t> counts) override;
-  bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+  bool gather_sum(std::span<const std::span<const std::byte>> mine, std::span<std::byte> sums,
                   std::span<const int> pieces, std::span<const Merge> merges) override;
   void all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_counts,
                   std::span<std::byte> receive, std::span<const int64_t> receive_counts) override;
@@ -180,8 +180,9 @@ void NcclGroup::all_gather(std::span<const std::byte> mine, std::span<std::byte>
   });
 }
 
-bool NcclGroup::gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
-                           std::span<const int> pieces, std::span<const Merge> merges) {
+bool NcclGroup::gather_sum(std::span<const std::span<const std::byte>> mine,
+                           std::span<std::byte> sums, std::span<const int> pieces,
+                           std::span<const Merge> merges) {
   require_answers();
   return peers_ != nullptr && peers_->gather_sum(mine, sums, pieces, merges);
 }

@@ -60,8 +60,9 @@ bool PeerExchange::gather(std::span<const std::byte> mine, std::span<std::byte> 
   return true;
 }
 
-bool PeerExchange::gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
-                              std::span<const int> pieces, std::span<const Merge> merges) {
+bool PeerExchange::gather_sum(std::span<const std::span<const std::byte>> mine,
+                              std::span<std::byte> sums, std::span<const int> pieces,
+                              std::span<const Merge> merges) {
   const auto bytes = std::ssize(sums);
   const int64_t lines = lines_for(bytes);
   if (std::accumulate(pieces.begin(), pieces.end(), 0) > kMostPieces ||
@@ -69,7 +70,7 @@ bool PeerExchange::gather_sum(std::span<const std::byte> mine, std::span<std::by
     return false;
   if (sums.empty()) return true;
   PeerSum sum{};
-  sum.mine = mine.data();
+  std::ranges::transform(mine, sum.mine, [](auto piece) { return piece.data(); });
   sum.sums = sums.data();
   sum.bytes = bytes;
   for (size_t rank = 0; rank < pieces.size(); ++rank)

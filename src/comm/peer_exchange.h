@@ -27,7 +27,7 @@ class PeerExchange {
   // for messages that are too long, on every rank.
   bool gather(std::span<const std::byte> mine, std::span<std::byte> all,
               std::span<const int64_t> counts);
-  bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+  bool gather_sum(std::span<const std::span<const std::byte>> mine, std::span<std::byte> sums,
                   std::span<const int> pieces, std::span<const Merge> merges);
 
   // How long an exchange waits: less than the hosts' deadline.

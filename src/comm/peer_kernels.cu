@@ -18,6 +18,16 @@ __device__ void store_volatile(uint32_t* at, uint32_t value) {
   *static_cast<volatile uint32_t*>(at) = value;
 }
 
+// Exchanges start while the kernel before them ends, and let the next one start at once: its
+// weights come while ranks wait for each other. Whatever an exchange reads or writes waits for the
+// kernel before.
+__device__ void begin_after_predecessor() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 __device__ uint64_t nanoseconds() {
   uint64_t now;
   asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
@@ -118,6 +128,7 @@ class Mail {
 __global__ void __launch_bounds__(kMostThreads)
     gather_kernel(const __grid_constant__ PeerView view,
                   const __grid_constant__ PeerGather gather) {
+  begin_after_predecessor();
   Mail mail(view);
   const int64_t line = int64_t{blockIdx.x} * kBlockLines + threadIdx.x;
   const int64_t at = line * kLineBytes;
@@ -148,6 +159,7 @@ __global__ void __launch_bounds__(kMostThreads)
     sum_kernel(const __grid_constant__ PeerView view, const __grid_constant__ PeerSum sum,
                int64_t lines) {
   __shared__ uint64_t words[kMostPieces][kBlockLines];
+  begin_after_predecessor();
   Mail mail(view);
   const int64_t line = int64_t{blockIdx.x} * kBlockLines + threadIdx.x;
   const int64_t left = sum.bytes - line * kLineBytes;
@@ -156,7 +168,7 @@ __global__ void __launch_bounds__(kMostThreads)
     const int first = sum.first[view.rank], count = sum.first[view.rank + 1] - first;
     for (int piece = 0; piece < max(count, 1); ++piece) {
       const uint64_t word =
-          piece < count ? load_word(sum.mine + piece * sum.bytes + line * kLineBytes, left) : 0;
+          piece < count ? load_word(sum.mine[piece] + line * kLineBytes, left) : 0;
       mail.send(piece * lines + line, word);
       if (threadIdx.y == 0 && piece < count) words[first + piece][threadIdx.x] = word;
     }
@@ -179,23 +191,34 @@ __global__ void __launch_bounds__(kMostThreads)
   store_word(sum.sums + line * kLineBytes, left, words[root][threadIdx.x]);
 }
 
-dim3 block_for(int ranks) { return {kBlockLines, static_cast<unsigned>(ranks - 1)}; }
-
-unsigned blocks_for(int64_t lines) {
-  return static_cast<unsigned>((lines + kBlockLines - 1) / kBlockLines);
+// A kernel on `lines` lines, in the order that begin_after_predecessor() asks for.
+template <class... Arguments>
+cudaError_t launch(void (*kernel)(PeerView, Arguments...), int64_t lines, cudaStream_t stream,
+                   const PeerView& view, Arguments... arguments) {
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  // As the kernels before and after it have: a multiprocessor that is busy keeps its division.
+  attributes[1].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
+  attributes[1].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
+  cudaLaunchConfig_t config{};
+  config.gridDim = static_cast<unsigned>((lines + kBlockLines - 1) / kBlockLines);
+  config.blockDim = {kBlockLines, static_cast<unsigned>(view.ranks - 1)};
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  return cudaLaunchKernelEx(&config, kernel, view, arguments...);
 }
 
 }  // namespace
 
 cudaError_t peer_gather(const PeerView& view, const PeerGather& gather, int64_t lines,
                         cudaStream_t stream) {
-  gather_kernel<<<blocks_for(lines), block_for(view.ranks), 0, stream>>>(view, gather);
-  return cudaGetLastError();
+  return launch(gather_kernel, lines, stream, view, gather);
 }
 
 cudaError_t peer_sum(const PeerView& view, const PeerSum& sum, int64_t lines, cudaStream_t stream) {
-  sum_kernel<<<blocks_for(lines), block_for(view.ranks), 0, stream>>>(view, sum, lines);
-  return cudaGetLastError();
+  return launch(sum_kernel, lines, stream, view, sum, lines);
 }
 
 cudaError_t peer_lines_at_once(int ranks, int64_t& lines) {

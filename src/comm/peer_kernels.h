@@ -65,7 +65,7 @@ struct PeerGather {
 
 // Pieces [first[r], first[r + 1]) are rank r's, of `bytes` each; see Group::gather_sum().
 struct PeerSum {
-  const std::byte* mine;
+  const std::byte* mine[kMostPieces];
   std::byte* sums;
   int64_t bytes;
   int8_t first[kMostPeers + 1];

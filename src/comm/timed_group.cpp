@@ -16,8 +16,9 @@ void TimedGroup::all_gather(std::span<const std::byte> mine, std::span<std::byte
 }
 
 // One that is not done is gathered, and counted then.
-bool TimedGroup::gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
-                            std::span<const int> pieces, std::span<const Merge> merges) {
+bool TimedGroup::gather_sum(std::span<const std::span<const std::byte>> mine,
+                            std::span<std::byte> sums, std::span<const int> pieces,
+                            std::span<const Merge> merges) {
   const auto start = Clock::now();
   const bool done = inner_.gather_sum(mine, sums, pieces, merges);
   spent_ += Clock::now() - start;

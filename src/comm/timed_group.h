@@ -20,7 +20,7 @@ class TimedGroup final : public Group {
   int size() const override { return inner_.size(); }
   void all_gather(std::span<const std::byte> mine, std::span<std::byte> all,
                   std::span<const int64_t> counts) override;
-  bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+  bool gather_sum(std::span<const std::span<const std::byte>> mine, std::span<std::byte> sums,
                   std::span<const int> pieces, std::span<const Merge> merges) override;
   void all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_counts,
                   std::span<std::byte> receive, std::span<const int64_t> receive_counts) override;

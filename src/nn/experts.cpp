@@ -1,6 +1,7 @@
 #include "nn/experts.h"
 
 #include <string>
+#include <utility>
 
 namespace strake {
 
@@ -91,28 +92,29 @@ Experts::Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& pa
   if (load.device().kind != DeviceKind::kMeta) down_biases_ = load.prepared(transposed(biases));
 }
 
-Tensor Experts::forward(Context& context, const Tensor& x, const Routing& routing) const {
+UnfinishedSum Experts::unfinished(Context& context, const Tensor& x, const Routing& routing) const {
   Backend& backend = context.backend;
   const auto rows = backend.dispatch(routing, held_, context.await());
   JointProduct products[] = {product(context, gate_), product(context, up_)};
   backend.gather_matmul_each(x, products, *rows, hidden_);
-  const Tensor gate = finish(context, products[0], gate_, *rows);
-  const Tensor up = finish(context, products[1], up_, *rows);
-  const Tensor partial =
-      backend.mix_matmul(backend.gated(gate, up, activation_), down_.weight, *rows,
-                         AxisSums{axis_, reduction_.part(context.group.rank())});
-  const Tensor mixed = reduction_.finish(context, partial);
-  if (!down_biases_) return mixed;
-  const Tensor weights = backend.spread_weights(routing, down_biases_->shape()[1]);
-  return backend.add(mixed, backend.matmul(weights, *down_biases_, experts_));
+  const Tensor gate = projected(context, products[0], gate_, *rows);
+  const Tensor up = projected(context, products[1], up_, *rows);
+  Tensor partial = backend.mix_matmul(backend.gated(gate, up, activation_), down_.weight, *rows,
+                                      AxisSums{axis_, reduction_.part(context.group.rank())});
+  UnfinishedSum mixed{reduction_, std::move(partial), std::nullopt};
+  if (down_biases_) {
+    const Tensor weights = backend.spread_weights(routing, down_biases_->shape()[1]);
+    mixed.bias = backend.matmul(weights, *down_biases_, experts_);
+  }
+  return mixed;
 }
 
 JointProduct Experts::product(const Context& context, const StackedLinear& stack) const {
   return {stack.weight, stack.bias ? DType::kF32 : context.activations};
 }
 
-Tensor Experts::finish(Context& context, const JointProduct& product, const StackedLinear& stack,
-                       const DispatchedRows& rows) const {
+Tensor Experts::projected(Context& context, const JointProduct& product, const StackedLinear& stack,
+                          const DispatchedRows& rows) const {
   if (!stack.bias) return *product.result;
   Backend& backend = context.backend;
   return backend.add(*product.result, backend.expert_rows(*stack.bias, rows))

@@ -26,15 +26,18 @@ class Experts {
 
   // x [rows, hidden] -> float32 [rows, hidden]: the weighted sum of each row's experts, the same
   // bits for every number of ranks.
-  Tensor forward(Context& context, const Tensor& x, const Routing& routing) const;
+  Tensor forward(Context& context, const Tensor& x, const Routing& routing) const {
+    return finish(context, unfinished(context, x, routing));
+  }
+  UnfinishedSum unfinished(Context& context, const Tensor& x, const Routing& routing) const;
 
  private:
   struct Parts;  // how they divide
   Experts(LayerLoader& load, const ExpertsConfig& config, const Parts& parts);
   // Of gate or up, what gather_matmul_each() is to do, and the rows that came of it.
   JointProduct product(const Context& context, const StackedLinear& stack) const;
-  Tensor finish(Context& context, const JointProduct& product, const StackedLinear& stack,
-                const DispatchedRows& rows) const;
+  Tensor projected(Context& context, const JointProduct& product, const StackedLinear& stack,
+                   const DispatchedRows& rows) const;
 
   Activation activation_;
   Mixture::Axis axis_;  // that ranks divide: the width, or the experts

@@ -72,18 +72,21 @@ Linear Linear::sharded_to_all(Weight weight, std::optional<Tensor> bias, const D
 }
 
 Tensor Linear::forward(Context& context, const Tensor& x, DType dtype) const {
-  const bool divided = sharding_ == Sharding::kShardedToAll;
-  if (divided && partition_->ranks() != context.group.size())
+  if (sharding_ == Sharding::kShardedToAll)
+    return strake::finish(context, unfinished(context, x)).to(dtype);
+  JointProduct alone[] = {product(dtype)};
+  context.backend.matmul_each(x, alone, product_tree());
+  return finish(context, alone[0], dtype);
+}
+
+UnfinishedSum Linear::unfinished(Context& context, const Tensor& x) const {
+  if (sharding_ != Sharding::kShardedToAll)
+    fail(ErrorKind::kUsage, "{}: a layer with divided inputs expected", describe());
+  if (partition_->ranks() != context.group.size())
     fail(ErrorKind::kUsage, "{}: divided over {} ranks, but the group has {}", describe(),
          partition_->ranks(), context.group.size());
-  Backend& backend = context.backend;
-  if (!divided) {
-    JointProduct alone[] = {product(dtype)};
-    backend.matmul_each(x, alone, product_tree());
-    return finish(context, alone[0], dtype);
-  }
   const PartialSums sums = reduction_.part(context.group.rank());
-  return shifted(context, reduction_.finish(context, backend.matmul(x, weight_, sums)), dtype);
+  return {reduction_, context.backend.matmul(x, weight_, sums), bias_};
 }
 
 JointProduct Linear::product(DType dtype) const {
@@ -93,10 +96,7 @@ JointProduct Linear::product(DType dtype) const {
 }
 
 Tensor Linear::finish(Context& context, const JointProduct& product, DType dtype) const {
-  return shifted(context, *product.result, dtype);
-}
-
-Tensor Linear::shifted(Context& context, const Tensor& y, DType dtype) const {
+  const Tensor& y = *product.result;
   return (bias_ ? context.backend.add(y, *bias_) : y).to(dtype);
 }
 

@@ -20,9 +20,12 @@ class GatedMlp {
 
   // x [rows, hidden] -> float32 [rows, hidden].
   Tensor forward(Context& context, const Tensor& x) const {
+    return finish(context, unfinished(context, x));
+  }
+  UnfinishedSum unfinished(Context& context, const Tensor& x) const {
     const auto [gate, up] =
         project(context, x, {{gate_, context.activations}, {up_, context.activations}});
-    return down_.forward(context, context.backend.gated(gate, up, activation_), DType::kF32);
+    return down_.unfinished(context, context.backend.gated(gate, up, activation_));
   }
 
  private:

@@ -30,6 +30,16 @@ int add_merges(const SumTree& tree, int index, std::span<const int> nodes,
   return into;
 }
 
+// The sums [nodes, rows, columns] of each node.
+void add_pieces(const Tensor& partial, Recycled<std::span<const std::byte>>& pieces) {
+  const int64_t nodes = partial.shape()[0];
+  const auto bytes = partial.bytes();
+  for (int64_t node = 0; node < nodes; ++node) {
+    const size_t size = bytes.size() / static_cast<size_t>(nodes);
+    pieces.push_back(bytes.subspan(static_cast<size_t>(node) * size, size));
+  }
+}
+
 }  // namespace
 
 Reduction::Reduction(const Dimension& dimension, const Partition& partition)
@@ -69,12 +79,46 @@ Tensor Reduction::finish(Context& context, const Tensor& partial) const {
                                 : finish_in_shares(context, partial);
 }
 
+std::optional<Tensor> Reduction::finish_joined(Context& context, const Tensor& partial,
+                                               const Reduction& other,
+                                               const Tensor& other_partial) const {
+  const int64_t rows = partial.shape()[1];
+  const int64_t columns = partial.shape()[2];
+  const auto nodes = std::ssize(all_nodes_) + std::ssize(other.all_nodes_);
+  if (nodes_.size() == 1 ||
+      nodes * rows * columns * static_cast<int64_t>(sizeof(float)) > kShortMessage)
+    return std::nullopt;
+  // A rank's pieces are those of this sum, then those of the other.
+  Recycled<int> counts, places, other_places;
+  int piece = 0;
+  for (size_t rank = 0; rank < node_counts_.size(); ++rank) {
+    for (int i = 0; i < node_counts_[rank]; ++i) places.push_back(piece++);
+    for (int i = 0; i < other.node_counts_[rank]; ++i) other_places.push_back(piece++);
+    counts.push_back(node_counts_[rank] + other.node_counts_[rank]);
+  }
+  Recycled<Merge> merges;
+  const auto add = [&](const Reduction& sum, std::span<const int> at) {
+    for (const auto [into, from] : sum.merges_)
+      merges.push_back({at[static_cast<size_t>(into)], at[static_cast<size_t>(from)]});
+    return at[sum.merges_.empty() ? 0 : static_cast<size_t>(sum.merges_.back().into)];
+  };
+  const int root = add(*this, places), other_root = add(other, other_places);
+  merges.push_back({root, other_root});
+  Recycled<std::span<const std::byte>> mine;
+  add_pieces(partial, mine);
+  add_pieces(other_partial, mine);
+  Tensor sums = partial.beside(DType::kF32, {rows, columns});
+  if (!context.group.gather_sum(mine, sums.mutable_bytes(), counts, merges)) return std::nullopt;
+  return sums;
+}
+
 Tensor Reduction::finish_everywhere(Context& context, const Tensor& partial) const {
   const int64_t rows = partial.shape()[1];
   const int64_t columns = partial.shape()[2];
   Tensor sums = partial.beside(DType::kF32, {rows, columns});
-  if (context.group.gather_sum(partial.bytes(), sums.mutable_bytes(), node_counts_, merges_))
-    return sums;
+  Recycled<std::span<const std::byte>> mine;
+  add_pieces(partial, mine);
+  if (context.group.gather_sum(mine, sums.mutable_bytes(), node_counts_, merges_)) return sums;
   Recycled<int64_t> counts;
   for (const auto& nodes : nodes_)
     counts.push_back(static_cast<int64_t>(nodes.size() * sizeof(float)) * rows * columns);
@@ -111,6 +155,19 @@ Tensor Reduction::finish_in_shares(Context& context, const Tensor& partial) cons
   Tensor result = partial.beside(DType::kF32, {partial.shape()[1], partial.shape()[2]});
   context.group.all_gather(finished.bytes(), result.mutable_bytes(), share_counts);
   return result;
+}
+
+Tensor finish(Context& context, const UnfinishedSum& sum) {
+  const Tensor finished = sum.reduction.finish(context, sum.partial);
+  return sum.bias ? context.backend.add(finished, *sum.bias) : finished;
+}
+
+Tensor finish_both(Context& context, const UnfinishedSum& x, const UnfinishedSum& y) {
+  if (!x.bias && !y.bias)
+    if (auto sum = x.reduction.finish_joined(context, x.partial, y.reduction, y.partial))
+      return *std::move(sum);
+  const Tensor first = finish(context, x);
+  return context.backend.add(first, finish(context, y));
 }
 
 Tensor gather_columns(Context& context, const Tensor& local, const Partition& columns) {

@@ -29,8 +29,11 @@ class SparseMlp {
 
   // x [rows, hidden] -> float32 [rows, hidden].
   Tensor forward(Context& context, const Tensor& x) const {
-    const Tensor mixed = experts_.forward(context, x, router_.forward(context, x));
-    return shared_ ? context.backend.add(mixed, shared_->forward(context, x)) : mixed;
+    const Routing routing = router_.forward(context, x);
+    if (!shared_) return experts_.forward(context, x, routing);
+    // What does not depend on the routing is queued first: its weights come meanwhile.
+    const UnfinishedSum shared = shared_->unfinished(context, x);
+    return finish_both(context, experts_.unfinished(context, x, routing), shared);
   }
 
  private:

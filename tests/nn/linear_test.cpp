@@ -165,14 +165,16 @@ class SummingGroup final : public Group {
                   std::span<const int64_t>) override {
     FAIL() << "pieces are summed";
   }
-  bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
+  bool gather_sum(std::span<const std::span<const std::byte>> mine, std::span<std::byte> sums,
                   std::span<const int> pieces, std::span<const Merge> merges) override {
     const auto bytes = std::ssize(sums);
     std::vector<int64_t> counts;
     for (const int count : pieces) counts.push_back(count * bytes);
     std::vector<float> all(static_cast<size_t>(
         std::accumulate(counts.begin(), counts.end(), int64_t{0}) / int64_t{sizeof(float)}));
-    group_.all_gather(mine, std::as_writable_bytes(std::span(all)), counts);
+    std::vector<std::byte> joined;
+    for (const auto piece : mine) joined.insert(joined.end(), piece.begin(), piece.end());
+    group_.all_gather(joined, std::as_writable_bytes(std::span(all)), counts);
     const size_t elements = sums.size() / sizeof(float);
     const auto piece = [&](int index) {
       return all.data() + static_cast<size_t>(index) * elements;
@@ -180,8 +182,10 @@ class SummingGroup final : public Group {
     for (const Merge& merge : merges)
       for (size_t i = 0; i < elements; ++i) piece(merge.into)[i] += piece(merge.from)[i];
     std::memcpy(sums.data(), piece(merges.empty() ? 0 : merges.back().into), sums.size());
+    ++sums_;
     return true;
   }
+  int sums() const { return sums_; }
   void all_to_all(std::span<const std::byte>, std::span<const int64_t>, std::span<std::byte>,
                   std::span<const int64_t>) override {
     FAIL() << "messages are short";
@@ -194,6 +198,7 @@ class SummingGroup final : public Group {
 
  private:
   Group& group_;
+  int sums_ = 0;
 };
 
 TEST(Linear, GroupsThatSumGiveTheSameBits) {
@@ -207,6 +212,43 @@ TEST(Linear, GroupsThatSumGiveTheSameBits) {
       Context summing{context.backend, group, DType::kF32};
       EXPECT_TRUE(same_bits(through_split_in(summing, Linear(w), x), expected)) << ranks;
     });
+}
+
+// Two layers whose inputs are divided otherwise; one rank has no inputs of the second.
+TEST(Linear, SumsOfTwoAreFinishedInOneExchange) {
+  const Format format = Format::parse("mxfp8");
+  const Weight w[] = {WeightKind{"mxfp8", format}.make(1, {37, 32 * 21}),
+                      WeightKind{"mxfp8", format}.make(2, {37, 32 * 4})};
+  const Tensor x[] = {random_weight(3, {3, 32 * 21}), random_weight(4, {3, 32 * 4})};
+  const auto both = [&](Context& context, const std::optional<Tensor>& bias) {
+    std::vector<Linear> parts;
+    std::vector<UnfinishedSum> sums;
+    for (int i = 0; i < 2; ++i)
+      parts.push_back(shard_linear(Linear(w[i], i == 0 ? bias : std::nullopt),
+                                   Sharding::kShardedToAll, context.group));
+    for (int i = 0; i < 2; ++i) {
+      const Partition inputs =
+          division(x[i].shape()[1], 32, Segments::count(1), context.group.size());
+      sums.push_back(parts[i].unfinished(context, columns(x[i], inputs[context.group.rank()])));
+    }
+    return finish_both(context, sums[0], sums[1]);
+  };
+  for (const auto& bias :
+       {std::optional<Tensor>(), std::optional<Tensor>(random_weight(5, {1, 37}).reshape({37}))}) {
+    const Tensor expected = on_one_rank([&](Context& context) {
+      return context.backend.add(through_split_in(context, Linear(w[0], bias), x[0]),
+                                 through_split_in(context, Linear(w[1]), x[1]));
+    });
+    for (const int ranks : kRankCounts)
+      on_ranks(ranks, [&](Context& context) {
+        EXPECT_TRUE(same_bits(both(context, bias), expected)) << ranks;
+        if (ranks == 1) return;
+        SummingGroup group(context.group);
+        Context summing{context.backend, group, DType::kF32};
+        EXPECT_TRUE(same_bits(both(summing, bias), expected)) << ranks;
+        EXPECT_EQ(group.sums(), bias ? 2 : 1);
+      });
+  }
 }
 
 TEST(Linear, WeightedSharesGiveTheSameBits) {

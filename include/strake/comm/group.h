@@ -40,12 +40,13 @@ class Group {
   virtual void all_gather(std::span<const std::byte> mine, std::span<std::byte> all,
                           std::span<const int64_t> counts) = 0;
 
-  // Joins pieces of a sum and adds them up, in one: `mine` has pieces[rank()] float32 arrays of the
+  // Joins pieces of a sum and adds them up, in one: `mine` are pieces[rank()] float32 arrays of the
   // length of `sums`; on return, `sums` has what the last of `merges` makes, which are done in
   // order, element by element. False on every rank, and nothing done, where the group has no better
   // way than to gather the pieces.
-  virtual bool gather_sum(std::span<const std::byte> mine, std::span<std::byte> sums,
-                          std::span<const int> pieces, std::span<const Merge> merges);
+  virtual bool gather_sum(std::span<const std::span<const std::byte>> mine,
+                          std::span<std::byte> sums, std::span<const int> pieces,
+                          std::span<const Merge> merges);
 
   // Rank r receives everyone's piece for r: `send` is cut by send_counts (a piece for each rank),
   // `receive` by receive_counts (a piece from each rank).

@@ -34,7 +34,9 @@ class Linear {
   // x floating [rows, inputs of this rank] -> [rows, outputs of this rank], sums in float32 and
   // rounded once to `dtype`.
   Tensor forward(Context& context, const Tensor& x, DType dtype) const;
-  // The same for several layers with one x, whose inputs are not divided: what the backend makes
+  // The same in float32 of a layer whose inputs are divided, before ranks exchange anything.
+  UnfinishedSum unfinished(Context& context, const Tensor& x) const;
+  // forward() for several layers with one x, whose inputs are not divided: what the backend makes
   // together with others', by matmul_each() along product_tree(), and y of what came of it.
   JointProduct product(DType dtype) const;
   const SumTree& product_tree() const { return reduction_.part(0).tree; }
@@ -52,8 +54,6 @@ class Linear {
  private:
   Linear(Sharding sharding, Weight weight, std::optional<Tensor> bias,
          std::optional<Partition> partition, Reduction reduction);
-  // With the bias, rounded.
-  Tensor shifted(Context& context, const Tensor& y, DType dtype) const;
 
   Sharding sharding_;
   Weight weight_;

@@ -75,16 +75,15 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
   auto* const values = reinterpret_cast<Floats*>(dynamic_shared() + kRoomBytes);
   auto* const added = values + fours;
   auto* const weights = reinterpret_cast<Four<Weight>*>(x.added == nullptr ? added : added + fours);
-  // The weight does not come from the kernel before.
+  // The weight does not come from the kernel before. Nor do those of the product behind this one,
+  // which asks for half of a ring: while memory has nothing else to do.
+  let_successor_start();
   bring(weights, weight, width * static_cast<int>(sizeof(Weight)));
   wait_for_predecessor();
   bring(values, x.rows + begin, width * 4);
   if (x.added != nullptr) bring(added, x.added + begin, width * 4);
   commit_copies();
   wait_for_copies<0>();
-  // Only now: weights that the next kernel asks for would be in the way of rows. They begin to come
-  // about when the results have gone.
-  let_successor_start();
   float squares = 0;
 #pragma unroll 1
   for (int i = thread; i < fours; i += threads) {

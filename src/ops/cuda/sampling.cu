@@ -90,7 +90,7 @@ struct Row {
   template <class Weight>
   __device__ uint32_t edge_below(Count limit, const Weight& weight) const {
     return lowest_below(
-        limit, shared.order, [&](const auto& body) { each(body); }, weight);
+        limit, shared.order, OrderSpan(), [&](const auto& body) { each(body); }, weight);
   }
 
   // The sum of weights, in an order that the vocabulary alone decides; find() reads its parts.

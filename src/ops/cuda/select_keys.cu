@@ -1,5 +1,5 @@
-#include "ops/cuda/select_keys.h"
 #include "ops/cuda/codes.h"
+#include "ops/cuda/select_keys.h"
 
 #include <algorithm>
 #include <cfloat>
@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(kThreads) score_kernel(const IndexCall call) {
   T* const keys = reinterpret_cast<T*>(dynamic_shared());
   T* const queries = keys + kKeys * row_size;
   float* const weights = reinterpret_cast<float*>(queries + heads * row_size);
+  begin_after_predecessor();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t first = call.first_row + int64_t{blockIdx.y} * kTokens;
   const int64_t end = min(first + kTokens, call.first_row + call.rows);
@@ -124,6 +125,7 @@ __global__ void __launch_bounds__(kThreads) score_kernel(const IndexCall call) {
 // The same for every width and dtype: a warp a key.
 template <class T>
 __global__ void __launch_bounds__(kThreads) score_any_kernel(const IndexCall call) {
+  begin_after_predecessor();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t row = call.first_row + blockIdx.y;
   const int position = position_of(call, row);
@@ -143,12 +145,15 @@ __global__ void __launch_bounds__(kThreads) score_any_kernel(const IndexCall cal
   }
 }
 
+constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kRun = 4;  // scores that a thread places at once
+static_assert(kOrderThreads == kWarp * kWarp);
 
 // A block a row: finds the lowest score that is selected, and writes positions in order.
 __global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall call) {
   __shared__ OrderRoom<unsigned> room;
-  __shared__ uint32_t totals[kWarp + 1];
+  __shared__ uint32_t totals[kWarp], lows[kWarp], highs[kWarp];
+  begin_after_predecessor();
   const int64_t row = call.first_row + blockIdx.x;
   const int seen = position_of(call, row) + 1;
   const float* const scores = call.scores + int64_t{blockIdx.x} * call.stride;
@@ -157,15 +162,29 @@ __global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall 
     for (int i = threadIdx.x; i < call.count; i += kOrderThreads) selected[i] = i < seen ? i : -1;
     return;
   }
-  const uint32_t edge = lowest_below(
-      static_cast<unsigned>(call.count), room,
-      [&](const auto& body) {
-        for (int i = threadIdx.x; i < seen; i += kOrderThreads) body(i, scores[i]);
-      },
-      [](int64_t, uint32_t, float) { return 1u; });
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const auto each = [&](const auto& body) {
+    for (int i = threadIdx.x; i < seen; i += kOrderThreads) body(i, scores[i]);
+  };
+  // Scores are near each other: counted by the bits in which they differ, few share a bin.
+  uint32_t low = ~0u, high = 0;
+  each([&](int, float score) {
+    low = min(low, ordered(score));
+    high = max(high, ordered(score));
+  });
+  low = __reduce_min_sync(kAllLanes, low);
+  high = __reduce_max_sync(kAllLanes, high);
+  if (lane == 0) {
+    lows[warp] = low;
+    highs[warp] = high;
+  }
+  __syncthreads();
+  const auto span = OrderSpan::between(__reduce_min_sync(kAllLanes, lows[lane]),
+                                       __reduce_max_sync(kAllLanes, highs[lane]));
+  const uint32_t edge = lowest_below(static_cast<unsigned>(call.count), room, span, each,
+                                     [](int64_t, uint32_t, float) { return 1u; });
   // All above the edge are selected, and so many at it.
   const uint32_t ties = static_cast<uint32_t>(call.count) - room.above;
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   uint32_t placed = 0, tied = 0;
   for (int first = 0; first < seen; first += kOrderThreads * kRun) {
     // Counts of those above in the low half, of those at the edge in the high one.
@@ -180,21 +199,18 @@ __global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall 
     uint32_t up_to = own;
 #pragma unroll
     for (int step = 1; step < kWarp; step *= 2) {
-      const uint32_t before = __shfl_up_sync(0xffffffffu, up_to, step);
+      const uint32_t before = __shfl_up_sync(kAllLanes, up_to, step);
       if (lane >= step) up_to += before;
     }
     __syncthreads();  // the totals before have been read
     if (lane == kWarp - 1) totals[warp] = up_to;
     __syncthreads();
-    uint32_t above = placed, at_edge = tied;
-    for (int w = 0; w < kOrderThreads / kWarp; ++w) {
-      if (w == warp) {
-        above = placed + ((up_to - own) & 0xffffu);
-        at_edge = tied + ((up_to - own) >> 16);
-      }
-      placed += totals[w] & 0xffffu;
-      tied += totals[w] >> 16;
-    }
+    const uint32_t total = totals[lane];
+    const uint32_t of_warps_before = warp_sum(lane < warp ? total : 0u), all = warp_sum(total);
+    const uint32_t before = of_warps_before + up_to - own;
+    uint32_t above = placed + (before & 0xffffu), at_edge = tied + (before >> 16);
+    placed += all & 0xffffu;
+    tied += all >> 16;
 #pragma unroll
     for (int i = 0; i < kRun; ++i) {
       const int at = first + static_cast<int>(threadIdx.x) * kRun + i;
@@ -226,11 +242,17 @@ void score(const IndexShape& shape, const IndexCall& call, cudaStream_t stream) 
                      {tiles, static_cast<unsigned>((call.rows + kTokens - 1) / kTokens)},
                      kThreads,
                      shared,
-                     stream},
+                     stream,
+                     Order::kOverlapping},
                     score_kernel<T>, call);
     }
   }
-  launch({"an indexer's scores", {tiles, static_cast<unsigned>(call.rows)}, kThreads, 0, stream},
+  launch({"an indexer's scores",
+          {tiles, static_cast<unsigned>(call.rows)},
+          kThreads,
+          0,
+          stream,
+          Order::kOverlapping},
          score_any_kernel<T>, call);
 }
 
@@ -257,7 +279,8 @@ void select_keys(const IndexShape& shape, const IndexOperands& operands, const T
                          static_cast<int>(shape.width),
                          static_cast<int>(shape.count)};
     visit_floating(shape.dtype, [&]<class T>(T) { score<T>(shape, call, stream); });
-    launch({"an indexer's selection", static_cast<unsigned>(call.rows), kOrderThreads, 0, stream},
+    launch({"an indexer's selection", static_cast<unsigned>(call.rows), kOrderThreads, 0, stream,
+            Order::kOverlapping},
            largest_kernel, call);
   }
 }

@@ -135,7 +135,10 @@ void check_sums(Group& control) {
                     "a copy");
       sums.fill(0xee);
       const bool too_many = std::ssize(values) > 16;
-      if (groups.direct->gather_sum(part, bytes_at(sums, 0, elements * 4), pieces, merges) ==
+      std::vector<std::span<const std::byte>> parts;
+      for (int64_t at = 0; at < std::ssize(part); at += elements * 4)
+        parts.push_back(part.subspan(static_cast<size_t>(at), static_cast<size_t>(elements) * 4));
+      if (groups.direct->gather_sum(parts, bytes_at(sums, 0, elements * 4), pieces, merges) ==
           too_many)
         fail(ErrorKind::kInternal, "gather_sum of {} pieces: {}", values.size(),
              too_many ? "it is done" : "it is not done");

@@ -147,6 +147,7 @@ struct IndexCase {
   int64_t heads, width, count;
   std::vector<int32_t> first_positions;
   int64_t tokens;
+  float least_weight = -2, most_weight = 2;  // of a head
 };
 
 // Small whole numbers: every sum is exact, and many are equal.
@@ -161,7 +162,8 @@ void expect_selected(const IndexCase& c) {
   const int64_t rows = c.tokens * sequences;
   const int64_t slots = *std::ranges::max_element(c.first_positions) + c.tokens + 5;
   const auto q = whole_numbers(static_cast<size_t>(rows * c.heads * c.width), 0.6f);
-  const auto weights = whole_numbers(static_cast<size_t>(rows * c.heads), 2);
+  auto weights = whole_numbers(static_cast<size_t>(rows * c.heads), 2);
+  for (float& weight : weights) weight = std::clamp(weight, c.least_weight, c.most_weight);
   const DeviceFloats device_q(c.dtype, q);
   const DeviceArray<float> device_weights(weights);
   std::vector<std::vector<float>> keys;
@@ -213,6 +215,13 @@ TEST(CudaSelectKeys, LargestOfEveryRow) {
   expect_selected({DType::kF32, 3, 20, 17, {90}, 3});
   expect_selected({DType::kBF16, 5, 40, 300, {290}, 20});
   expect_selected({DType::kBF16, 16, 32, 2048, {9000}, 2});
+}
+
+// They differ in their last bits alone, or not at all.
+TEST(CudaSelectKeys, ScoresThatAreNearEachOther) {
+  expect_selected({DType::kBF16, 64, 128, 700, {2000, 699}, 2, 1, 2});
+  expect_selected({DType::kBF16, 1, 16, 100, {5000}, 1, 2, 2});
+  expect_selected({DType::kF16, 4, 32, 64, {4100}, 1, 0, 0});
 }
 
 }  // namespace
