@@ -233,8 +233,7 @@ Tensor LatentAttention::absorbed(Context& context, const Tensor& queries,
   const int64_t width = config_.key_width + config_.rope_width;
   const Tensor all = rows_of(queries, sequences);
   // Of all sequences at once: each head's matrix is read once.
-  const Tensor plain =
-      projections_.absorb.forward(context, all.slice(2, 0, config_.key_width), context.activations);
+  const Tensor plain = projections_.absorb.forward(context, all, context.activations);
   Recycled<Tensor> mixed;
   int64_t begin = 0;
   for (const Piece& piece : pieces) {

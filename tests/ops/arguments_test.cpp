@@ -49,6 +49,20 @@ TEST_F(Arguments, OfMatmul) {
   }
 }
 
+TEST_F(Arguments, OfHeadMatmul) {
+  const auto refused = [&](const std::string& part, const Tensor& x, const Weight& w,
+                           DType dtype = DType::kF32) {
+    expect_refused("head_matmul: " + part, [&] { backend_->head_matmul(x, w, whole_, dtype); });
+  };
+  const Weight w = f32({3, 8, 64});
+  refused("floating x with 3 axes expected, found F32 [3, 64]", f32({3, 64}), w);
+  refused("a weight [2, N, up to 70] expected, found [3, 8, 64]", f32({1, 2, 70}), w);
+  refused("a weight [3, N, up to 60] expected, found [3, 8, 64]", f32({1, 3, 60}), w);
+  refused("a weight [3, N, up to 64] expected, found [8, 64]", f32({1, 3, 64}), f32({8, 64}));
+  refused("sums over 32 inputs expected, found 64", f32({1, 3, 64}), f32({3, 8, 32}));
+  refused("a floating result expected, found U8", f32({1, 3, 64}), w, DType::kU8);
+}
+
 TEST_F(Arguments, OfGatherMatmul) {
   const Weight w = f32({4, 8, 64});
   const auto refused = [&](const std::string& part, const Weight& weight,

@@ -167,6 +167,9 @@ class Backend {
   // The whole products along `tree`, rounded to `dtype` [rows, N].
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const SumTree& tree, DType dtype);
+  // x floating [M, heads, D], w [heads, N, K] -> `dtype` [M, heads, N]: the first K columns of each
+  // head with its own matrix, along `tree`.
+  Tensor head_matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   // x [rows, K], w [E, N, K] -> float32 [nodes, tokens, N]. Each leaf of the tree is summed over a
   // token's experts first, in ascending order of experts, and the leaves' sums combine: with either
   // axis the result has the same bits however its elements are divided. Indices are checked.
@@ -274,6 +277,7 @@ class Backend {
                               const SumTree& tree);
   virtual Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
                                      const SumTree& tree, DType dtype);
+  virtual Tensor do_head_matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                               const Position& first_position);
   virtual Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,

@@ -47,6 +47,8 @@ class CudaBackend final : public Backend {
                           const PartialSums& sums) override;
   Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
                              const SumTree& tree, DType dtype) override;
+  Tensor do_head_matmul(const Tensor& x, const Weight& w, const SumTree& tree,
+                        DType dtype) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
