@@ -222,6 +222,7 @@ Tensor Backend::select_keys(const Tensor& q, const Tensor& weights, const CacheR
          keys.shape());
   expect_positions("select_keys", view.first_position, q.shape()[0], keys.shape()[1]);
   expect(view.count >= 1, "select_keys", "at least 1 key expected, found {}", view.count);
+  if (view.rope != nullptr) check_table(q.shape()[2], *view.rope, view.first_position);
   return do_select_keys(q, weights, keys, view);
 }
 

@@ -81,6 +81,8 @@ struct AttentionRows {
 struct IndexView {
   Position first_position;  // of the first query
   int64_t count;            // keys to select for each
+  // Where there is a table, queries turn first as in rope(), and those given may turn, too.
+  const RopeTable* rope = nullptr;
 };
 
 // Who has which rows of a table, and which part is meant.

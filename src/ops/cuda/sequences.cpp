@@ -226,10 +226,19 @@ Tensor CudaBackend::do_select_keys(const Tensor& q, const Tensor& weights, const
                          view.first_position.most + rows};
   Tensor workspace = Tensor::empty(
       DType::kU8, {static_cast<int64_t>(select_keys_workspace(shape, rows))}, memory_);
+  Rope rope;
+  if (view.rope != nullptr) {
+    if (turns_queries(shape, rows)) {
+      rope = rope_of(*view.rope);
+    } else {
+      Tensor turning = q;
+      do_rope(turning, *view.rope, view.first_position);
+    }
+  }
   cuda::select_keys(shape,
                     {address(q), static_cast<const float*>(address(weights)),
                      constants_.find_value(cached_sequence(keys, keys)),
-                     static_cast<int32_t*>(address(result)), address(workspace)},
+                     static_cast<int32_t*>(address(result)), address(workspace), rope},
                     {address_of(view.first_position), rows, 1}, kStream);
   return result;
 }
