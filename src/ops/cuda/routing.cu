@@ -14,7 +14,24 @@ constexpr unsigned kAll = 0xffffffffu;
 constexpr uint32_t kNone = 0;  // below every number
 constexpr int kMostThreads = 256;
 
-// The router's own exponential (src/nn/router.cpp), operation by operation.
+// x / kBy as division rounds it: what is left over is exact, and a quotient by so small a number is
+// never as near to the middle between two others as what the correction is off by.
+template <int kBy>
+__device__ double divided(double x) {
+  constexpr double kInverse = 1.0 / kBy;
+  const double quotient = __dmul_rn(x, kInverse);
+  return __fma_rn(__fma_rn(-quotient, kBy, x), kInverse, quotient);
+}
+
+// 1 + r / kTerm (1 + r / (kTerm + 1) (... `sum`)).
+template <int kTerm>
+__device__ double exp_terms(double sum, double r) {
+  sum = __dadd_rn(1, divided<kTerm>(__dmul_rn(sum, r)));
+  if constexpr (kTerm > 1) return exp_terms<kTerm - 1>(sum, r);
+  return sum;
+}
+
+// The CPU's exponential (src/ops/cpu/routing.cpp), with the result of each of its operations.
 __device__ double exp_everywhere(double x) {
   constexpr double kLn2High = 0x1.62e42feep-1;
   constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
@@ -22,9 +39,7 @@ __device__ double exp_everywhere(double x) {
   if (x > 700) x = 700;
   const double n = floor(__dadd_rn(__dmul_rn(x, 0x1.71547652b82fep+0), 0.5));
   const double r = __dsub_rn(__dsub_rn(x, __dmul_rn(n, kLn2High)), __dmul_rn(n, kLn2Low));
-  double sum = 1;
-  for (int i = 14; i > 0; --i) sum = __dadd_rn(1, __ddiv_rn(__dmul_rn(sum, r), i));
-  return ldexp(sum, static_cast<int>(n));
+  return ldexp(exp_terms<14>(1, r), static_cast<int>(n));
 }
 
 // The warp's work on one row: expert 32 i + lane is in a lane's value i.
@@ -71,12 +86,13 @@ struct Row {
 // Calls body(i) for the thread's own experts.
 template <class Body>
 __device__ void for_experts(const RouteRule& rule, const Body& body) {
+#pragma unroll 1
   for (auto i = static_cast<int>(threadIdx.x); i < rule.experts; i += static_cast<int>(blockDim.x))
     body(i);
 }
 
-// Scores of all experts, by all threads of the block: an exponential takes one of them a
-// microsecond. Of kSoftmaxOfChosen they come later. `exps` [experts] is room.
+// Scores of all experts, by all threads of the block: an exponential takes one of them the
+// better part of a microsecond. Of kSoftmaxOfChosen they come later. `exps` [experts] is room.
 __device__ void score(const RouteRule& rule, const float* logits, float* scores, double* exps) {
   switch (rule.scores) {
     case RouteRule::Scores::kSoftmaxOfChosen:
@@ -123,22 +139,25 @@ __device__ void leave_best_groups(const Row& row, const float* choice, uint32_t*
 // A block a row, of which one warp chooses.
 __global__ void route_kernel(const RouteRule rule, const float* all_logits, const float* correction,
                              RouteOut out) {
-  begin_after_predecessor();
   auto* const exps = reinterpret_cast<double*>(dynamic_shared());
   auto* const scores = reinterpret_cast<float*>(exps + rule.experts);
   float* const choice = scores + rule.experts;
   auto* const order = reinterpret_cast<uint32_t*>(choice + rule.experts);
   uint32_t* const quality = order + rule.experts;
   const float* const logits = all_logits + int64_t{blockIdx.x} * rule.experts;
+  const bool corrected =
+      correction != nullptr && rule.scores != RouteRule::Scores::kSoftmaxOfChosen;
+  let_successor_start();
+  // Does not come from the kernel before.
+  if (corrected) for_experts(rule, [&](int i) { choice[i] = correction[i]; });
+  wait_for_predecessor();
   int nan = 0;
   for_experts(rule, [&](int i) { nan |= logits[i] != logits[i] ? 1 : 0; });
   nan = __syncthreads_or(nan);
   if (nan && threadIdx.x == 0) *out.invalid = 1;
   score(rule, logits, scores, exps);
   for_experts(rule, [&](int i) {
-    const bool corrected =
-        correction != nullptr && rule.scores != RouteRule::Scores::kSoftmaxOfChosen;
-    choice[i] = corrected ? scores[i] + correction[i] : scores[i];
+    choice[i] = corrected ? scores[i] + choice[i] : scores[i];
     order[i] = ordered(nan ? 0.0f : choice[i]);
   });
   __syncthreads();
