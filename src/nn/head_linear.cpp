@@ -10,16 +10,7 @@ HeadLinear::HeadLinear(Weight weight)
     : weight_(std::move(weight)), tree_(SumTree::whole(weight_.shape()[2])) {}
 
 Tensor HeadLinear::forward(Context& context, const Tensor& x, DType dtype) const {
-  const int64_t rows = x.shape()[0];
-  Recycled<int32_t> items, matrices;
-  for (int64_t i = 0; i < rows * heads(); ++i) {
-    items.push_back(static_cast<int32_t>(i));
-    matrices.push_back(static_cast<int32_t>(i % heads()));
-  }
-  const Tensor flat = x.reshape({rows * heads(), x.shape()[2]});
-  return context.backend
-      .gather_matmul(flat, weight_, {items, matrices, GatherIndices::Use::kAgain}, tree_, dtype)
-      .reshape({rows, heads(), outputs()});
+  return context.backend.head_matmul(x, weight_, tree_, dtype);
 }
 
 Tensor HeadLinear::spread(Context& context, const Tensor& x, Range heads, DType dtype) const {

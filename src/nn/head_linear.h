@@ -13,7 +13,8 @@ class HeadLinear {
  public:
   explicit HeadLinear(Weight weight);  // [heads of this rank, out, in]
 
-  // x floating [rows, heads, in] -> `dtype` [rows, heads, out].
+  // x floating [rows, heads, at least in] -> `dtype` [rows, heads, out]: of each head its first
+  // columns.
   Tensor forward(Context& context, const Tensor& x, DType dtype) const;
   // Every row with each of these heads' matrices: x [rows, in] -> [heads, rows, out].
   Tensor spread(Context& context, const Tensor& x, Range heads, DType dtype) const;

@@ -150,51 +150,61 @@ LatentAttention::Inputs LatentAttention::inputs(Context& context, const Tensor& 
   if (selects) of_x.push_back(indexer_->weights());
   const auto from_x = project(context, x, of_x);
 
+  const auto residual = place(context, from_x, sequences);
+
   Recycled<Projection> of_residual;
   if (q_a_) of_residual.push_back({q_, dtype});
   if (selects) of_residual.push_back(indexer_->queries(dtype));
   Recycled<Tensor> from_residual;
-  if (!of_residual.empty())
-    from_residual =
-        project(context, q_norm_ ? q_norm_->forward(context, from_x[0]) : x, of_residual);
+  if (!of_residual.empty()) from_residual = project(context, residual ? *residual : x, of_residual);
 
-  Inputs inputs{q_a_ ? from_residual.front() : from_x[0], from_x[1], std::nullopt};
-  if (indexer_) inputs.index = {from_x[2], std::nullopt, std::nullopt};
-  if (selects) {
-    inputs.index->queries = from_residual.back();
-    inputs.index->weights = from_x[3];
-  }
+  Inputs inputs{q_a_ ? from_residual.front() : from_x[0], std::nullopt};
+  if (selects) inputs.index = {from_residual.back(), from_x[3]};
   return inputs;
 }
 
-// Rounded on their way to the cache.
-void LatentAttention::store_latents(Context& context, const Tensor& both,
-                                    std::span<const SequenceRows> sequences) const {
-  const int64_t rows = both.shape()[0];
-  const int64_t width = config_.rank + config_.rope_width;
-  const Tensor latents = kv_norm_.forward(context, both.slice(1, 0, config_.rank), DType::kF32)
-                             .reshape({rows, 1, config_.rank});
-  const Tensor turning = both.reshape({rows, 1, width});
-  for (const SequenceRows& sequence : sequences) {
-    const Tensor own_latents = latents.slice(0, sequence.begin, sequence.end);
-    const Tensor own_turning = turning.slice(0, sequence.begin, sequence.end);
-    const HeadColumns columns[] = {{own_latents, 0, config_.rank},
-                                   {own_turning, config_.rank, width, &config_.rope}};
-    context.backend.store_heads(sequence.cache[CachePart::kLatent], columns,
-                                sequence.first_position);
+std::optional<Tensor> LatentAttention::place(Context& context, std::span<const Tensor> from_x,
+                                             std::span<const SequenceRows> sequences) const {
+  const int64_t rows = from_x[0].shape()[0], width = config_.rank + config_.rope_width;
+  const auto as_head = [&](const Tensor& x) { return x.reshape({rows, 1, x.shape()[1]}); };
+  Recycled<HeadRows> all;
+  const Tensor queries = as_head(from_x[0]);
+  Recycled<HeadColumns> of_queries;
+  if (q_norm_) {
+    of_queries.push_back({queries, 0, *config_.query_rank, nullptr, q_norm_->of_rows()});
+    all.push_back({of_queries, 0, rows, Position(), context.activations});
   }
+  const auto to_cache = [&](CachePart part, std::span<const HeadColumns> columns) {
+    for (const SequenceRows& own : sequences) {
+      CacheRows& cache = own.cache[part];
+      all.push_back({columns, own.begin, own.end, own.first_position, cache.dtype(), &cache});
+    }
+  };
+  const Tensor latents = as_head(from_x[1]);
+  const HeadColumns of_latents[] = {{latents, 0, config_.rank, nullptr, kv_norm_.of_rows()},
+                                    {latents, config_.rank, width, &config_.rope}};
+  to_cache(CachePart::kLatent, of_latents);
+  std::optional<Tensor> keys;
+  Recycled<HeadColumns> of_keys;
+  if (indexer_) {
+    keys = as_head(from_x[2]);
+    of_keys.push_back(indexer_->to_cache(*keys));
+    to_cache(CachePart::kIndexKeys, of_keys);
+  }
+  context.backend.place_each(all);
+  if (!q_norm_) return std::nullopt;
+  return all.front().result->reshape({rows, *config_.query_rank});
 }
 
 Recycled<std::optional<Tensor>> LatentAttention::select(
-    Context& context, Inputs& inputs, std::span<const SequenceRows> sequences) const {
+    Context& context, const Inputs& inputs, std::span<const SequenceRows> sequences) const {
   Recycled<std::optional<Tensor>> selected(sequences.size());
   if (config_.selection == KeySelection::kPrevious)
     std::ranges::transform(sequences, selected.begin(),
                            [](const SequenceRows& rows) { return *rows.selected; });
   if (!indexer_) return selected;
-  indexer_->place(context, *inputs.index, sequences);
   for (size_t i = 0; i < sequences.size(); ++i) {
-    selected[i] = indexer_->select(context, *inputs.index, sequences[i]);
+    selected[i] = indexer_->select(context, inputs.index, sequences[i]);
     if (selected[i]) context.record(indexer_name_, *selected[i]);
     if (sequences[i].selected != nullptr) *sequences[i].selected = selected[i];
   }
@@ -203,11 +213,10 @@ Recycled<std::optional<Tensor>> LatentAttention::select(
 
 Tensor LatentAttention::forward(Context& context, const Tensor& x,
                                 std::span<const SequenceRows> sequences) const {
-  Inputs inputs = this->inputs(context, x, sequences);
+  const Inputs inputs = this->inputs(context, x, sequences);
   const int64_t count = x.shape()[0];
   const Tensor queries =
       inputs.queries.reshape({count, heads_, config_.key_width + config_.rope_width});
-  store_latents(context, inputs.latents, sequences);
   const auto selected = select(context, inputs, sequences);
   Recycled<Piece> few;
   for (size_t i = 0; i < sequences.size(); ++i)
@@ -233,8 +242,7 @@ Tensor LatentAttention::absorbed(Context& context, const Tensor& queries,
   const int64_t width = config_.key_width + config_.rope_width;
   const Tensor all = rows_of(queries, sequences);
   // Of all sequences at once: each head's matrix is read once.
-  const Tensor plain =
-      projections_.absorb.forward(context, all.slice(2, 0, config_.key_width), context.activations);
+  const Tensor plain = projections_.absorb.forward(context, all, context.activations);
   Recycled<Tensor> mixed;
   int64_t begin = 0;
   for (const Piece& piece : pieces) {

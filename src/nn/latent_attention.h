@@ -67,11 +67,10 @@ class LatentAttention {
   int64_t expands_from() const;
 
  private:
-  // What x becomes first.
+  // What x becomes first, beside rows of the caches.
   struct Inputs {
     Tensor queries;  // [rows, heads * (key_width + rope_width)]
-    Tensor latents;  // float32 [rows, rank + rope_width]
-    std::optional<SparseIndexer::Projections> index;
+    std::optional<SparseIndexer::Queries> index;
   };
   // A sequence that goes the absorbed way, with the keys that it attends to; nullptr: all.
   struct Piece {
@@ -86,11 +85,14 @@ class LatentAttention {
   LatentAttention(LayerLoader& load, const LatentAttentionConfig& config, const Heads& heads);
 
   Inputs inputs(Context& context, const Tensor& x, std::span<const SequenceRows> sequences) const;
+  // What is between the projections of x and those of that: latents, float32 [rows, rank +
+  // rope_width], and the indexer's keys go to the caches. Returns the normed latents of queries, if
+  // there are some.
+  std::optional<Tensor> place(Context& context, std::span<const Tensor> from_x,
+                              std::span<const SequenceRows> sequences) const;
   // The keys that each sequence attends to, or nothing where those are all.
-  Recycled<std::optional<Tensor>> select(Context& context, Inputs& inputs,
+  Recycled<std::optional<Tensor>> select(Context& context, const Inputs& inputs,
                                          std::span<const SequenceRows> sequences) const;
-  void store_latents(Context& context, const Tensor& both,
-                     std::span<const SequenceRows> sequences) const;
   // queries [rows, heads, key_width + rope_width] -> [rows, heads, value_width] of these sequences.
   Tensor absorbed(Context& context, const Tensor& queries, std::span<const Piece> pieces) const;
   Tensor expanded(Context& context, const Tensor& queries, const SequenceRows& sequence) const;

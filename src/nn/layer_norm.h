@@ -21,6 +21,8 @@ class LayerNorm {
   Tensor forward(Context& context, const Tensor& x, DType dtype) const {
     return context.backend.layer_norm(x, {weight_, bias_, eps_}, dtype);
   }
+  // For operations that norm rows on their way.
+  RowNorm of_rows() const { return {weight_, &bias_, eps_}; }
 
  private:
   Tensor weight_;

@@ -32,33 +32,14 @@ bool SparseIndexer::selects(std::span<const SequenceRows> sequences) const {
   return std::ranges::any_of(sequences, [&](const auto& each) { return selects(each); });
 }
 
-void SparseIndexer::place(Context& context, Projections& projections,
-                          std::span<const SequenceRows> sequences) const {
-  const int64_t rows = projections.keys.shape()[0];
-  // Rounded on their way to the cache.
-  const Tensor keys =
-      norm_.forward(context, projections.keys, DType::kF32).reshape({rows, 1, head_dim_});
-  for (const SequenceRows& sequence : sequences) {
-    const Tensor own = keys.slice(0, sequence.begin, sequence.end);
-    const HeadColumns columns[] = {{own, 0, head_dim_, &rope_}};
-    context.backend.store_heads(sequence.cache[CachePart::kIndexKeys], columns,
-                                sequence.first_position);
-  }
-  if (!projections.queries) return;
-  projections.queries = projections.queries->reshape({rows, heads_, head_dim_});
-  for (const SequenceRows& sequence : sequences) {
-    Tensor own = projections.queries->slice(0, sequence.begin, sequence.end);
-    context.backend.rope(own, rope_, sequence.first_position);
-  }
-}
-
-std::optional<Tensor> SparseIndexer::select(Context& context, const Projections& projections,
+std::optional<Tensor> SparseIndexer::select(Context& context, const std::optional<Queries>& queries,
                                             const SequenceRows& sequence) const {
   if (!selects(sequence)) return std::nullopt;
-  return context.backend.select_keys(projections.queries->slice(0, sequence.begin, sequence.end),
-                                     projections.weights->slice(0, sequence.begin, sequence.end),
+  const Tensor own = queries->queries.slice(0, sequence.begin, sequence.end)
+                         .reshape({sequence.count(), heads_, head_dim_});
+  return context.backend.select_keys(own, queries->weights.slice(0, sequence.begin, sequence.end),
                                      sequence.cache[CachePart::kIndexKeys],
-                                     {sequence.first_position, count_});
+                                     {sequence.first_position, count_, &rope_});
 }
 
 }  // namespace strake

@@ -36,19 +36,20 @@ class SparseIndexer {
   // another form than its first.
   bool selects(std::span<const SequenceRows> sequences) const;
 
-  // What comes of them for a batch's rows.
-  struct Projections {
-    Tensor keys;                    // float32 [rows, head_dim]
-    std::optional<Tensor> queries;  // [rows, heads * head_dim], then [rows, heads, head_dim]
-    std::optional<Tensor> weights;  // float32 [rows, heads]
-  };
-  // Keys go to their sequences' caches, and queries turn.
-  void place(Context& context, Projections& projections,
-             std::span<const SequenceRows> sequences) const;
+  // Of what comes of keys() for a batch, [rows, 1, head_dim]: what goes to the cache.
+  HeadColumns to_cache(const Tensor& keys) const {
+    return {keys, 0, head_dim_, &rope_, norm_.of_rows()};
+  }
 
+  // What comes of the others; queries may turn in place.
+  struct Queries {
+    Tensor queries;  // [rows, heads * head_dim]
+    Tensor weights;  // float32 [rows, heads]
+  };
   // The positions that a sequence's rows attend to, int32 [its rows, count], ascending, then -1;
-  // nothing where the whole sequence is no longer than that.
-  std::optional<Tensor> select(Context& context, const Projections& projections,
+  // nothing where the whole sequence is no longer than that, and then `queries` may be, too. Keys
+  // of these rows are in the cache.
+  std::optional<Tensor> select(Context& context, const std::optional<Queries>& queries,
                                const SequenceRows& sequence) const;
 
   int64_t head_dim() const { return head_dim_; }

@@ -8,6 +8,7 @@
 #include "base/recycled.h"
 #include "ops/backends.h"
 #include "ops/expect.h"
+#include "ops/head_indices.h"
 
 namespace strake {
 namespace {
@@ -81,6 +82,25 @@ Tensor Backend::do_matmul_to(const Tensor& x, const Weight& w, const SumTree& tr
   const int root[] = {0};
   const Tensor y = do_matmul(x, w, PartialSums{tree, root});
   return y.reshape(Shape{y.shape()[1], y.shape()[2]}).to(dtype);
+}
+
+Tensor Backend::head_matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) {
+  expect_floating("head_matmul", "x", x, 3);
+  const Shape& shape = w.shape();
+  expect(shape.rank() == 3 && shape[0] == x.shape()[1] && shape[2] <= x.shape()[2], "head_matmul",
+         "a weight [{}, N, up to {}] expected, found {}", x.shape()[1], x.shape()[2], shape);
+  expect(tree.extent() == shape[2], "head_matmul", "sums over {} inputs expected, found {}",
+         shape[2], tree.extent());
+  expect_result("head_matmul", dtype);
+  return do_head_matmul(x, w, tree, dtype);
+}
+
+Tensor Backend::do_head_matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype) {
+  const int64_t rows = x.shape()[0], heads = x.shape()[1], inputs = w.shape()[2];
+  const HeadIndices each(rows, heads);
+  const Tensor flat = x.slice(2, 0, inputs).reshape({rows * heads, inputs});
+  return do_gather_matmul_to(flat, w, each.indices(), tree, dtype)
+      .reshape({rows, heads, w.shape()[1]});
 }
 
 Tensor Backend::transpose(const Weight& w, int64_t first, int64_t count) {

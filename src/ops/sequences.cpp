@@ -109,6 +109,15 @@ void check_cache_store(const CacheRows& cache, const Tensor& x, const Position& 
   check_slots(cache, x.shape()[0], first_position);
 }
 
+void check_norm(std::string_view op, const HeadColumns& part) {
+  const int64_t width = part.end - part.begin;
+  expect(part.x.dtype() == DType::kF32, op, "F32 x for a norm expected, found {}", part.x);
+  for (const Tensor* each : {&part.norm->weight, part.norm->bias})
+    if (each != nullptr)
+      expect(is_floating(each->dtype()) && each->shape() == Shape{width}, op,
+             "a floating norm [{}] expected, found {}", width, *each);
+}
+
 // Returns how many columns there are together.
 int64_t check_heads(std::string_view op, std::span<const HeadColumns> parts,
                     const Position& first_position) {
@@ -121,10 +130,43 @@ int64_t check_heads(std::string_view op, std::span<const HeadColumns> parts,
            "as many rows and heads expected, found {}, {}", parts[0].x, part.x);
     expect(part.begin >= 0 && part.begin <= part.end && part.end <= shape[2], op,
            "columns of {} expected, found [{}, {})", part.x, part.begin, part.end);
+    if (part.norm) check_norm(op, part);
     if (part.rope != nullptr) check_table(part.end - part.begin, *part.rope, first_position);
     columns += part.end - part.begin;
   }
   return columns;
+}
+
+void check_room(const CacheRows& cache, std::span<const HeadColumns> parts, int64_t columns) {
+  const Shape& shape = cache.shape();
+  expect(shape[0] == parts[0].x.shape()[1] && shape[2] == columns, "store_heads",
+         "{} heads of {} columns expected, found {} of {}", shape[0], shape[2],
+         parts[0].x.shape()[1], columns);
+}
+
+void check_placed(const HeadRows& rows) {
+  const int64_t columns = check_heads("place_each", rows.columns, rows.first_position);
+  const Tensor& x = rows.columns[0].x;
+  expect(rows.begin >= 0 && rows.begin <= rows.end && rows.end <= x.shape()[0], "place_each",
+         "rows of {} expected, found [{}, {})", x, rows.begin, rows.end);
+  expect_result("place_each", rows.dtype);
+  if (rows.cache == nullptr) return;
+  expect(rows.dtype == rows.cache->dtype(), "place_each", "a cache of {} expected, found {}",
+         to_string(rows.dtype), to_string(rows.cache->dtype()));
+  check_room(*rows.cache, rows.columns, columns);
+  check_slots(*rows.cache, rows.end - rows.begin, rows.first_position);
+}
+
+// Rounded to `dtype`, and normed before.
+Tensor taken(Backend& backend, const HeadColumns& part, DType dtype) {
+  const Tensor columns = part.x.slice(2, part.begin, part.end);
+  if (!part.norm) return columns.to(dtype);
+  const Shape& shape = columns.shape();
+  const Tensor rows = columns.reshape({shape[0] * shape[1], shape[2]});
+  const auto& [weight, bias, eps] = *part.norm;
+  const Tensor normed = bias != nullptr ? backend.layer_norm(rows, {weight, *bias, eps}, dtype)
+                                        : backend.rms_norm(rows, weight, eps, dtype);
+  return normed.reshape(shape);
 }
 
 }  // namespace
@@ -169,7 +211,7 @@ Tensor Backend::do_join_heads(std::span<const HeadColumns> parts, DType dtype,
                               const Position& first_position) {
   Recycled<Tensor> columns;
   for (const HeadColumns& part : parts) {
-    columns.push_back(part.x.slice(2, part.begin, part.end).to(dtype));
+    columns.push_back(taken(*this, part, dtype));
     if (part.rope != nullptr) do_rope(columns.back(), *part.rope, first_position);
   }
   return columns.size() == 1 ? columns.front() : concatenate(columns, 2);
@@ -178,10 +220,7 @@ Tensor Backend::do_join_heads(std::span<const HeadColumns> parts, DType dtype,
 void Backend::store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                           const Position& first_position) {
   const int64_t columns = check_heads("store_heads", parts, first_position);
-  const Shape& shape = cache.shape();
-  expect(shape[0] == parts[0].x.shape()[1] && shape[2] == columns, "store_heads",
-         "{} heads of {} columns expected, found {} of {}", shape[0], shape[2],
-         parts[0].x.shape()[1], columns);
+  check_room(cache, parts, columns);
   check_slots(cache, parts[0].x.shape()[0], first_position);
   do_store_heads(cache, parts, first_position);
 }
@@ -189,6 +228,28 @@ void Backend::store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
 void Backend::do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                              const Position& first_position) {
   do_cache_store(cache, do_join_heads(parts, cache.dtype(), first_position), first_position);
+}
+
+void Backend::place_each(std::span<HeadRows> all) {
+  for (const HeadRows& rows : all) check_placed(rows);
+  do_place_each(all);
+}
+
+void Backend::do_place_each(std::span<HeadRows> all) {
+  for (HeadRows& rows : all) {
+    Recycled<Tensor> own;
+    for (const HeadColumns& part : rows.columns)
+      own.push_back(part.x.slice(0, rows.begin, rows.end));
+    Recycled<HeadColumns> columns;
+    for (size_t i = 0; i < own.size(); ++i) {
+      const HeadColumns& part = rows.columns[i];
+      columns.push_back({own[i], part.begin, part.end, part.rope, part.norm});
+    }
+    if (rows.cache != nullptr)
+      do_store_heads(*rows.cache, columns, rows.first_position);
+    else
+      rows.result = do_join_heads(columns, rows.dtype, rows.first_position);
+  }
 }
 
 Tensor Backend::attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
@@ -222,6 +283,7 @@ Tensor Backend::select_keys(const Tensor& q, const Tensor& weights, const CacheR
          keys.shape());
   expect_positions("select_keys", view.first_position, q.shape()[0], keys.shape()[1]);
   expect(view.count >= 1, "select_keys", "at least 1 key expected, found {}", view.count);
+  if (view.rope != nullptr) check_table(q.shape()[2], *view.rope, view.first_position);
   return do_select_keys(q, weights, keys, view);
 }
 

@@ -49,6 +49,20 @@ TEST_F(Arguments, OfMatmul) {
   }
 }
 
+TEST_F(Arguments, OfHeadMatmul) {
+  const auto refused = [&](const std::string& part, const Tensor& x, const Weight& w,
+                           DType dtype = DType::kF32) {
+    expect_refused("head_matmul: " + part, [&] { backend_->head_matmul(x, w, whole_, dtype); });
+  };
+  const Weight w = f32({3, 8, 64});
+  refused("floating x with 3 axes expected, found F32 [3, 64]", f32({3, 64}), w);
+  refused("a weight [2, N, up to 70] expected, found [3, 8, 64]", f32({1, 2, 70}), w);
+  refused("a weight [3, N, up to 60] expected, found [3, 8, 64]", f32({1, 3, 60}), w);
+  refused("a weight [3, N, up to 64] expected, found [8, 64]", f32({1, 3, 64}), f32({8, 64}));
+  refused("sums over 32 inputs expected, found 64", f32({1, 3, 64}), f32({3, 8, 32}));
+  refused("a floating result expected, found U8", f32({1, 3, 64}), w, DType::kU8);
+}
+
 TEST_F(Arguments, OfGatherMatmul) {
   const Weight w = f32({4, 8, 64});
   const auto refused = [&](const std::string& part, const Weight& weight,
@@ -188,6 +202,33 @@ TEST_F(Arguments, OfHeadColumns) {
                  [&] { backend_->store_heads(cache, columns, 0); });
   expect_refused("cache_store: positions below 9 expected, found 2 rows from 8 on",
                  [&] { backend_->store_heads(cache, all, 8); });
+}
+
+TEST_F(Arguments, OfNormedHeads) {
+  const Tensor x = f32({2, 3, 8}), weight = f32({8}), bias = f32({7});
+  const auto refused = [&](const std::string& part, const HeadColumns& columns, HeadRows rows) {
+    rows.columns = {&columns, 1};
+    expect_refused(part, [&] { backend_->place_each({&rows, 1}); });
+  };
+  CacheRows cache(f32({3, 9, 8}));
+  const HeadRows good{{}, 0, 2, 0, DType::kF32};
+  const RowNorm norm{weight, nullptr, 1e-6f};
+  refused("place_each: F32 x for a norm expected, found BF16 [2, 3, 8]",
+          {x.to(DType::kBF16), 0, 8, nullptr, norm}, good);
+  refused("place_each: a floating norm [7] expected, found F32 [8]", {x, 0, 7, nullptr, norm},
+          good);
+  refused("place_each: a floating norm [8] expected, found F32 [7]",
+          {x, 0, 8, nullptr, RowNorm{weight, &bias, 1e-6f}}, good);
+  const HeadColumns columns{x, 0, 8, nullptr, norm};
+  refused("place_each: rows of F32 [2, 3, 8] expected, found [1, 3)", columns,
+          {{}, 1, 3, 0, DType::kF32});
+  refused("place_each: a floating result expected, found U8", columns, {{}, 0, 2, 0, DType::kU8});
+  refused("place_each: a cache of BF16 expected, found F32", columns,
+          {{}, 0, 2, 0, DType::kBF16, &cache});
+  refused("3 heads of 8 columns expected, found 3 of 7", {x, 0, 7},
+          {{}, 0, 2, 0, DType::kF32, &cache});
+  refused("positions below 9 expected, found 2 rows from 8 on", columns,
+          {{}, 0, 2, 8, DType::kF32, &cache});
 }
 
 TEST_F(Arguments, OfAttention) {

@@ -215,6 +215,38 @@ TEST_F(Elementwise, HeadsAreJoinedRoundedAndTurned) {
     }
 }
 
+// As by the calls that it stands for, of some rows.
+TEST_F(Elementwise, HeadsAreNormedBeforeTheyAreRoundedAndTurn) {
+  const RopeTable rope{RopeTable::Pairs::kAdjacent, 4, tensor_of({1, 0.25f}, {2})};
+  const Tensor weight = random_weight(3, {1, 6}).reshape({6}).to(DType::kBF16);
+  const Tensor bias = random_weight(4, {1, 6}).reshape({6});
+  for (const DType dtype : kFloating)
+    for (const int64_t heads : {1, 3}) {
+      const Tensor x = random_weight(1, {5, heads, 8}), y = random_weight(2, {5, heads, 7});
+      const auto rows = [&](const Tensor& all, int64_t begin) {
+        return all.slice(0, 2, 5).slice(2, begin, begin + 6).reshape({3 * heads, 6});
+      };
+      const Shape shape{3, heads, 6};
+      const Tensor plain = backend_->rms_norm(rows(x, 1), weight, 1e-5f, dtype).reshape(shape);
+      Tensor turned = backend_->layer_norm(rows(y, 0), {weight, bias, 1e-5f}, dtype).reshape(shape);
+      backend_->rope(turned, rope, 9);
+      const Tensor both[] = {plain, turned};
+      const HeadColumns columns[] = {{x, 1, 7, nullptr, RowNorm{weight, nullptr, 1e-5f}},
+                                     {y, 0, 6, &rope, RowNorm{weight, &bias, 1e-5f}}};
+      CacheRows cache(Tensor::zeros(dtype, {heads, 12, 12}));
+      CacheRows expected_cache(Tensor::zeros(dtype, {heads, 12, 12}));
+      backend_->cache_store(expected_cache, concatenate(both, 2), 9);
+      HeadRows all[] = {{columns, 2, 5, 9, dtype},
+                        {columns, 2, 5, 9, dtype, &cache},
+                        {std::span(columns).first(1), 2, 5, 0, dtype}};
+      backend_->place_each(all);
+      EXPECT_TRUE(same_bits(*all[0].result, concatenate(both, 2)));
+      EXPECT_TRUE(same_bits(*cache.dense(), *expected_cache.dense()));
+      EXPECT_TRUE(same_bits(*all[2].result, plain));
+      EXPECT_FALSE(all[1].result);
+    }
+}
+
 TEST_F(Elementwise, GatesAreWhatTheirActivationSays) {
   const std::vector<float> gates{0, 1, -1, 0.5f, 20, -20, 90, -90, 1000, -1000, 1e-20f, -3};
   const std::vector<float> ups{3, 2, 2, -1.5f, 0.25f, 8, -1, 1, 2, 5, 1, 0};

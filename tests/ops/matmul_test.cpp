@@ -246,6 +246,28 @@ TEST(GatherMatmul, EqualsTheProductWithEachExpert) {
             (Shape{1, 0, 5}));
 }
 
+// The first columns of each head, whatever stands behind them.
+TEST(HeadMatmul, EqualsTheProductOfEachHead) {
+  constexpr int64_t kHeads = 3, kRows = 4, kIn = 128, kOut = 9;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  const SumTree tree = SumTree::whole(kIn);
+  for (const WeightKind& kind : all_weight_kinds())
+    for (const int64_t width : {kIn, kIn + 16}) {
+      SCOPED_TRACE(kind.name);
+      const Weight w = kind.make(1, {kHeads, kOut, kIn});
+      const Tensor x = random_weight(2, {kRows, kHeads, width}).to(DType::kBF16);
+      const Tensor found = backend->head_matmul(x, w, tree, DType::kBF16);
+      ASSERT_EQ(found.shape(), (Shape{kRows, kHeads, kOut}));
+      for (int64_t head = 0; head < kHeads; ++head) {
+        const Tensor own = x.slice(1, head, head + 1).reshape({kRows, width}).slice(1, 0, kIn);
+        const std::vector<int32_t> items{0, 1, 2, 3}, matrices(kRows, static_cast<int32_t>(head));
+        const Tensor expected =
+            backend->gather_matmul(own, w, {items, matrices}, tree, DType::kBF16);
+        EXPECT_TRUE(same_bits(found.slice(1, head, head + 1).reshape({kRows, kOut}), expected));
+      }
+    }
+}
+
 TEST(EmbeddingRows, AreTheRowsThatTheWeightStandsFor) {
   const auto backend = make_backend("cpu", {.threads = 2});
   const std::vector<int32_t> ids{6, 0, 3, 3, 1};

@@ -103,6 +103,19 @@ TEST(SelectKeys, GivesARowTheSameKeysAloneAndWithAnyThreads) {
   }
 }
 
+TEST(SelectKeys, TurnsQueriesFirst) {
+  const RopeTable rope{RopeTable::Pairs::kAdjacent, 8,
+                       Tensor::from<float>(std::vector{1.0f, 0.3f, 0.1f, 0.01f}, {4})};
+  for (const auto& backend : all_backends(2)) {
+    const Indexer indexer(3, 5, 700, 24, DType::kBF16), other(3, 5, 700, 24, DType::kBF16);
+    Tensor turned = other.q;
+    backend->rope(turned, rope, 600);
+    EXPECT_TRUE(
+        same_bits(backend->select_keys(indexer.q, indexer.weights, indexer.keys, {600, 40, &rope}),
+                  backend->select_keys(turned, indexer.weights, indexer.keys, {600, 40})));
+  }
+}
+
 TEST(SelectKeys, TakesTheLowestPositionsOfEqualScores) {
   Indexer indexer(1, 1, 300, 16);
   // Keys are all alike but for every seventh.

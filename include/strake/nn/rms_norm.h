@@ -25,6 +25,8 @@ class RmsNorm {
   NormedSum forward_sum(Context& context, const Tensor& x, const Tensor& y) const {
     return context.backend.add_rms_norm(x, y, {weight_, eps_}, context.activations);
   }
+  // For operations that norm rows on their way.
+  RowNorm of_rows() const { return {weight_, nullptr, eps_}; }
   std::string describe() const;  // "RMSNorm(256, eps=1e-05)"
 
  private:

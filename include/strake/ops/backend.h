@@ -45,13 +45,33 @@ struct NewHeads {
   const RopeTable* rope;  // of queries and keys; nullptr: none
 };
 
-// Columns [begin, end) of heads x floating [M, heads, D]. Where there is a table, they turn as in
-// rope(), and those of x may turn, too.
+// layer_norm() of rows, or rms_norm() where there is no bias.
+struct RowNorm {
+  const Tensor& weight;  // floating [D]
+  const Tensor* bias;    // floating [D]; nullptr: none
+  float eps;
+};
+
+// Columns [begin, end) of heads x floating [M, heads, D]. Where there is a norm, x is float32 and
+// each head's columns are a row of it. Then, where there is a table, they turn as in rope(), and
+// those of x may turn, too.
 struct HeadColumns {
   const Tensor& x;
   int64_t begin;
   int64_t end;
   const RopeTable* rope = nullptr;
+  std::optional<RowNorm> norm = {};
+};
+
+// One of several join_heads(), or, where there is a cache, store_heads(), of rows [begin, end).
+struct HeadRows {
+  std::span<const HeadColumns> columns;
+  int64_t begin;
+  int64_t end;
+  Position first_position;
+  DType dtype;                        // of the result, or the cache's
+  CacheRows* cache = nullptr;         // or none
+  std::optional<Tensor> result = {};  // [rows, heads, all columns], without a cache
 };
 
 // What the queries of one sequence see of its cache. Query head h reads key-value head heads[h].
@@ -81,6 +101,8 @@ struct AttentionRows {
 struct IndexView {
   Position first_position;  // of the first query
   int64_t count;            // keys to select for each
+  // Where there is a table, queries turn first as in rope(), and those given may turn, too.
+  const RopeTable* rope = nullptr;
 };
 
 // Who has which rows of a table, and which part is meant.
@@ -167,6 +189,9 @@ class Backend {
   // The whole products along `tree`, rounded to `dtype` [rows, N].
   Tensor gather_matmul(const Tensor& x, const Weight& w, const GatherIndices& indices,
                        const SumTree& tree, DType dtype);
+  // x floating [M, heads, D], w [heads, N, K] -> `dtype` [M, heads, N]: the first K columns of each
+  // head with its own matrix, along `tree`.
+  Tensor head_matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   // x [rows, K], w [E, N, K] -> float32 [nodes, tokens, N]. Each leaf of the tree is summed over a
   // token's experts first, in ascending order of experts, and the leaves' sums combine: with either
   // axis the result has the same bits however its elements are divided. Indices are checked.
@@ -232,12 +257,15 @@ class Backend {
   // itself may be left as it was.
   void place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                    const Position& first_position);
-  // Columns of heads beside each other, rounded to `dtype` before they turn: [M, heads, all].
+  // Columns of heads beside each other, normed, and rounded to `dtype` before they turn:
+  // [M, heads, all].
   Tensor join_heads(std::span<const HeadColumns> parts, DType dtype,
                     const Position& first_position);
   // cache_store() of what join_heads() makes for the cache.
   void store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                    const Position& first_position);
+  // Each of these, with the same bits: in one go where a device can.
+  void place_each(std::span<HeadRows> all);
   // q [M, heads, D], keys [KV, slots, D], values [KV, slots, DV] -> [M, heads, DV], all of one
   // floating dtype: causal softmax attention; row m sees positions 0 .. first_position + m.
   Tensor attention(const Tensor& q, const CacheRows& keys, const CacheRows& values,
@@ -279,12 +307,14 @@ class Backend {
                                      const SumTree& tree, DType dtype);
   virtual void do_gather_rows_each(const Tensor& x, std::span<JointProduct> products,
                                    const DispatchedRows& rows, const SumTree& tree);
+  virtual Tensor do_head_matmul(const Tensor& x, const Weight& w, const SumTree& tree, DType dtype);
   virtual void do_place_heads(Tensor& q, NewHeads& heads, CacheRows& keys, CacheRows& values,
                               const Position& first_position);
   virtual Tensor do_join_heads(std::span<const HeadColumns> parts, DType dtype,
                                const Position& first_position);
   virtual void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                               const Position& first_position);
+  virtual void do_place_each(std::span<HeadRows> all);
   virtual NormedSum do_add_rms_norm(const Tensor& x, const Tensor& y, const RmsParameters& norm,
                                     DType dtype);
 

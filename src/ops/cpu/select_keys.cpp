@@ -23,6 +23,10 @@ Tensor CpuBackend::do_select_keys(const Tensor& q, const Tensor& weights, const 
   const int64_t heads = q.shape()[1];
   Tensor selected = Tensor::empty(DType::kI32, {tokens, view.count});
   if (selected.elements() == 0) return selected;
+  if (view.rope != nullptr) {
+    Tensor turning = q;
+    do_rope(turning, *view.rope, view.first_position);
+  }
   const CachedChunks cached({keys, keys, keys.shape()[2]});
   const LaneKernels& kernels = lane_kernels(path_);
   const TypedLaneKernels& typed = kernels.of(q.dtype());

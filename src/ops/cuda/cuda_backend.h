@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/recycled.h"
 #include "ops/cuda/cache.h"
 #include "ops/cuda/constants.h"
 #include "ops/cuda/few_rows.h"
@@ -15,6 +16,7 @@
 #include "ops/cuda/gpu_weight.h"
 #include "ops/cuda/heads.h"
 #include "ops/cuda/held_rows.h"
+#include "ops/cuda/normed_heads.h"
 #include "strake/ops/backend.h"
 
 namespace strake::cuda {
@@ -47,6 +49,8 @@ class CudaBackend final : public Backend {
                           const PartialSums& sums) override;
   Tensor do_gather_matmul_to(const Tensor& x, const Weight& w, const GatherIndices& indices,
                              const SumTree& tree, DType dtype) override;
+  Tensor do_head_matmul(const Tensor& x, const Weight& w, const SumTree& tree,
+                        DType dtype) override;
   Tensor do_mix_matmul(const Tensor& x, const Weight& w, const Mixture& mixture,
                        const PartialSums& sums) override;
   Tensor do_transpose(const Weight& w, int64_t first, int64_t count) override;
@@ -83,6 +87,7 @@ class CudaBackend final : public Backend {
                        const Position& first_position) override;
   void do_store_heads(CacheRows& cache, std::span<const HeadColumns> parts,
                       const Position& first_position) override;
+  void do_place_each(std::span<HeadRows> all) override;
   Tensor do_attention(const Tensor& q, const AttentionRows& cached,
                       const AttentionView& view) override;
   Tensor do_select_keys(const Tensor& q, const Tensor& weights, const CacheRows& keys,
@@ -144,6 +149,8 @@ class CudaBackend final : public Backend {
   Rope rope_of(const RopeTable& table);
   // What one launch makes of columns that are to go beside each other; nothing where it cannot.
   std::optional<HeadJobs> jobs_of(std::span<const HeadColumns> parts, DType dtype);
+  // The same for rows that are normed, among others; makes their result, if there is to be one.
+  std::optional<Recycled<NormedHeads>> normed_of(HeadRows& rows);
   CachedSequence cached_sequence(const CacheRows& keys, const CacheRows& values) const;
   const int32_t* address_of(const Position& position) {
     return position.on_device != nullptr ? position.on_device : constants_.position(position.first);

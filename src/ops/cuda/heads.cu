@@ -2,6 +2,7 @@
 
 #include "ops/cuda/codes.h"
 #include "ops/cuda/encode.h"
+#include "ops/cuda/head_part.h"
 #include "ops/cuda/heads.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/ptx.h"
@@ -14,80 +15,6 @@ constexpr int64_t kMostRows = 65535;  // of a grid
 // From so many rows on, threads take several, and ask for them before they wait for one.
 constexpr int64_t kManyRows = 64;
 constexpr int kRowsAtOnce = 4;
-
-// Rows, positions and slots are counted in 32 bits, in which division takes a third of the time.
-struct Place {
-  uint32_t sequence;
-  uint32_t token;
-
-  __device__ Place(const TokenRows& rows, int64_t row)
-      : sequence(static_cast<uint32_t>(row) / static_cast<uint32_t>(rows.tokens)),
-        token(static_cast<uint32_t>(row) - sequence * static_cast<uint32_t>(rows.tokens)) {}
-  __device__ uint32_t position(const TokenRows& rows) const {
-    return static_cast<uint32_t>(rows.first_positions[sequence]) + token;
-  }
-};
-
-// Of a cache, the row of a head's position.
-__device__ int64_t cached_row(int64_t slots, int64_t head, uint32_t position) {
-  return head * slots + position % static_cast<uint32_t>(slots);
-}
-
-// Where a sequence's heads go.
-struct HeadTarget {
-  void* data;
-  int64_t slots = 0;  // of a cache
-
-  __device__ HeadTarget(const HeadJobs& jobs, const HeadJob& job, uint32_t sequence)
-      : data(job.to.data) {
-    if (job.target == HeadsTo::kRows) return;
-    const CachedSequence& cache = jobs.caches[sequence];
-    data = (job.target == HeadsTo::kKeys ? cache.keys : cache.values).elements;
-    slots = cache.slots;
-  }
-  // Of its elements, where a head of a row begins.
-  __device__ int64_t begin(const HeadJob& job, int64_t row, int64_t head, uint32_t position) const {
-    if (job.target == HeadsTo::kRows) return row * job.to.row_stride + head * job.to.head_stride;
-    return cached_row(slots, head, position) * job.cache_width + job.cache_column;
-  }
-};
-
-// A pair of a head that turns, or, from `rope.pairs` on, an element that does not. What it needs is
-// asked for when it is made, and not waited for until it is put.
-template <class In, class T>
-struct HeadPart {
-  bool turns;
-  int first;
-  int second;
-  float frequency;
-  In a;
-  In b;
-
-  HeadPart() = default;
-  __device__ HeadPart(const In* from, const Rope& rope, int index) {
-    const auto pairs = static_cast<int>(rope.pairs);
-    const bool halves = rope.which == TurnedPairs::kHalves;
-    turns = index < pairs;
-    first = turns ? (halves ? index : 2 * index) : index + pairs;
-    second = turns ? (halves ? index + pairs : 2 * index + 1) : first;
-    frequency = turns ? rope.frequencies[index] : 0.0f;
-    a = from[first];
-    b = from[second];
-  }
-  __device__ void put(T* to, const Rope& rope, uint32_t position) const {
-    const float x = rounded<T>(to_float(a)), y = rounded<T>(to_float(b));
-    if (!turns) {
-      to[first] = from_float<T>(x);
-      return;
-    }
-    float sine, cosine;
-    sincosf(static_cast<float>(position) * frequency, &sine, &cosine);
-    cosine *= rope.magnitude;
-    sine *= rope.magnitude;
-    to[first] = from_float<T>(x * cosine - y * sine);
-    to[second] = from_float<T>(y * cosine + x * sine);
-  }
-};
 
 // The head of all jobs' that this block has.
 struct BlockHead {
@@ -108,7 +35,7 @@ __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
   int64_t row = blockIdx.y;
   Place place(rows, row);
   // Where caches are does not come from the kernel before.
-  HeadTarget target(jobs, job, place.sequence);
+  HeadTarget target(jobs.caches, job, place.sequence);
   wait_for_predecessor();
   if (static_cast<int>(threadIdx.x) >= parts) return;
   while (true) {
@@ -123,7 +50,7 @@ __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
     row += gridDim.y;
     if (row >= rows.count()) return;
     place = Place(rows, row);
-    target = HeadTarget(jobs, job, place.sequence);
+    target = HeadTarget(jobs.caches, job, place.sequence);
   }
 }
 
@@ -154,7 +81,7 @@ __global__ void place_many_heads_kernel(HeadJobs jobs, TokenRows rows) {
         const int64_t own = row + i * step;
         if (own >= rows.count()) break;
         const Place place(rows, own);
-        const HeadTarget target(jobs, job, place.sequence);
+        const HeadTarget target(jobs.caches, job, place.sequence);
         const uint32_t position = place.position(rows);
         of_rows[i].put(static_cast<T*>(target.data) + target.begin(job, own, head, position),
                        job.rope, position);

@@ -9,6 +9,7 @@
 #include "ops/cuda/norms.h"
 #include "ops/cuda/operands.h"
 #include "ops/cuda/sum_orders.h"
+#include "ops/head_indices.h"
 
 namespace strake::cuda {
 namespace {
@@ -216,6 +217,20 @@ Tensor CudaBackend::do_gather_matmul_to(const Tensor& x, const Weight& w,
     if (auto result = gather_few(x, as_gpu_weight(w), indices, {tree, root}, dtype))
       return result->reshape({std::ssize(indices.rhs), w.shape()[1]});
   return Backend::do_gather_matmul_to(x, w, indices, tree, dtype);
+}
+
+Tensor CudaBackend::do_head_matmul(const Tensor& x, const Weight& w, const SumTree& tree,
+                                   DType dtype) {
+  const int root[] = {0};
+  const int64_t rows = x.shape()[0], heads = x.shape()[1], outputs = w.shape()[1];
+  if (rows * heads * outputs > 0) {
+    // Columns beyond the inputs are left out where they stand.
+    const HeadIndices each(rows, heads);
+    if (auto result = gather_few(x.reshape({rows * heads, x.shape()[2]}), as_gpu_weight(w),
+                                 each.indices(), {tree, root}, dtype))
+      return result->reshape({rows, heads, outputs});
+  }
+  return Backend::do_head_matmul(x, w, tree, dtype);
 }
 
 std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,

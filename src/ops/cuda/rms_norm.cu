@@ -1,21 +1,13 @@
 // Root-mean-square norms. In a decode step each stands between two products and is one block, for
 // which everything waits.
-#include <algorithm>
-#include <bit>
-
 #include "ops/cuda/elements.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/norms.h"
 #include "ops/cuda/ptx.h"
-#include "ops/cuda/reduce.h"
+#include "ops/cuda/row_norm.h"
 
 namespace strake::cuda {
 namespace {
-
-// With 32 registers a thread a block has room beside one of a product with few rows, of 512 threads
-// with up to 112, and so is there when that one ends.
-constexpr int kMostThreads = 256;
-constexpr int kLeastBlocks = 8;  // of a multiprocessor: 32 registers a thread
 
 // Columns that a thread has next to each other. It has every blockDim.x-th such four, and sums
 // their squares in ascending order: the width alone decides a row's bits.
@@ -25,27 +17,14 @@ struct alignas(kColumns * sizeof(T)) Four {
   T at[kColumns];
 };
 
-int threads_for(int64_t width) {
-  const auto eighths = static_cast<uint64_t>((width + 7) / 8);
-  return static_cast<int>(std::clamp<uint64_t>(std::bit_ceil(eighths), kWarp, kMostThreads));
-}
-
-// From each thread's sum of squares. `room` has a float for each warp. A block calls it once.
-constexpr int kMostWarps = kMostThreads / kWarp;
+// From each thread's sum of squares. A block calls it once.
 __device__ float norm_factor(float squares, int64_t width, float eps, float* room) {
-  squares = warp_sum(squares);
-  if (threadIdx.x % kWarp == 0) room[threadIdx.x / kWarp] = squares;
-  __syncthreads();
-  const auto warps = static_cast<int>(blockDim.x / kWarp);
-  float sum = room[0];
-#pragma unroll
-  for (int i = 1; i < kMostWarps; ++i)
-    if (i < warps) sum += room[i];
+  const float sum = row_sum(squares, static_cast<int>(blockDim.x), room);
   return 1.0f / sqrtf(sum / static_cast<float>(width) + eps);
 }
 
 // Shared memory of rms_norm_held_kernel: sums of warps, the row, what is added to it, the weight.
-constexpr int kRoomBytes = kMostWarps * sizeof(float);
+constexpr int kRoomBytes = kMostNormWarps * sizeof(float);
 static_assert(kRoomBytes % 16 == 0);
 constexpr int64_t kMostHeldBytes = int64_t{97} << 10;
 int64_t held_bytes(const NormRows& x, DType weight) {
@@ -53,18 +32,10 @@ int64_t held_bytes(const NormRows& x, DType weight) {
   return kRoomBytes + x.width * (floats * 4 + static_cast<int64_t>(size_of(weight)));
 }
 
-// Each thread brings every blockDim.x-th 16 bytes.
-__device__ void bring(void* to, const void* from, int bytes) {
-  const auto step = static_cast<int>(blockDim.x) * 16;
-#pragma unroll 1
-  for (int i = static_cast<int>(threadIdx.x) * 16; i < bytes; i += step)
-    copy_async(static_cast<uint8_t*>(to) + i, static_cast<const uint8_t*>(from) + i, 16);
-}
-
 // A row is in shared memory between the sum of its squares and the result: all of it is asked for
 // at once, and no registers hold it. For rows of whole 16 bytes.
 template <class Out, class Weight>
-__global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kMostNormThreads, kLeastNormBlocks)
     rms_norm_held_kernel(const NormRows x, const Weight* weight, float eps, Out* out) {
   using Floats = Four<float>;
   const int64_t begin = blockIdx.x * x.width;
@@ -114,9 +85,9 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
 
 // The same for any row, which is read twice.
 template <class Out, class Weight>
-__global__ void __launch_bounds__(kMostThreads)
+__global__ void __launch_bounds__(kMostNormThreads)
     rms_norm_any_kernel(const NormRows x, const Weight* weight, float eps, Out* out) {
-  __shared__ float room[kMostWarps];
+  __shared__ float room[kMostNormWarps];
   const int64_t begin = blockIdx.x * x.width;
   const auto for_columns = [&](const auto& body) {
     const int64_t step = int64_t{kColumns} * blockDim.x;
@@ -148,7 +119,7 @@ void rms_norm(const NormRows& x, const NormWeight& norm, const NormOut& out, cud
   const bool held = can_hold(x, norm, out);
   const Launch at{"rms_norm",
                   static_cast<unsigned>(x.count),
-                  static_cast<unsigned>(threads_for(x.width)),
+                  static_cast<unsigned>(rms_norm_threads(x.width)),
                   held ? static_cast<size_t>(held_bytes(x, norm.dtype)) : 0,
                   stream,
                   Order::kOverlapping};

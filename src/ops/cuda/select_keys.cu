@@ -1,9 +1,10 @@
-#include "ops/cuda/codes.h"
 #include "ops/cuda/select_keys.h"
 
 #include <algorithm>
 #include <cfloat>
 
+#include "ops/cuda/codes.h"
+#include "ops/cuda/head_part.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/order.h"
 #include "ops/cuda/ptx.h"
@@ -31,6 +32,7 @@ struct IndexCall {
   int heads;
   int width;
   int count;
+  Rope rope;  // of queries
 };
 
 __device__ int position_of(const IndexCall& call, int64_t row) {
@@ -39,6 +41,49 @@ __device__ int position_of(const IndexCall& call, int64_t row) {
 
 // What is no number is the least of all that are.
 __device__ float score_of(float sum) { return sum > -FLT_MAX ? sum : -FLT_MAX; }
+
+// What a thread does to turn a token's queries: one pair of some heads.
+struct QueryTurn {
+  int index;
+  int first_head;
+  int step;
+  float frequency;
+
+  __device__ explicit QueryTurn(const Rope& rope) {
+    const auto pairs = static_cast<int>(rope.pairs), thread = static_cast<int>(threadIdx.x);
+    step = pairs == 0 ? 0 : kThreads / pairs;
+    index = pairs == 0 ? 0 : thread % pairs;
+    first_head = pairs == 0 ? 0 : thread / pairs;
+    frequency = pairs == 0 ? 0.0f : rope.frequencies[index];
+  }
+  // queries [heads, row_size] in shared memory; ends with a barrier.
+  template <class T>
+  __device__ void run(const IndexCall& call, int position, T* queries, int row_size) const {
+    const Turn turn(call.rope, static_cast<uint32_t>(position), frequency);
+    const PairAt pair(call.rope, index);
+    if (first_head < step)
+      for (int head = first_head; head < call.heads; head += step) {
+        T* const row = queries + head * row_size;
+        const float x = to_float(row[pair.first]), y = to_float(row[pair.second]);
+        row[pair.first] = from_float<T>(turn.first(x, y));
+        row[pair.second] = from_float<T>(turn.second(x, y));
+      }
+    __syncthreads();
+  }
+};
+
+// Brings a block's keys nearer while the kernel before still runs: positions before this token's
+// are there.
+template <class T>
+__device__ void bring_keys(const IndexCall& call) {
+  const int64_t row = call.first_row + int64_t{blockIdx.y} * kTokens;
+  const int64_t first = int64_t{blockIdx.x} * kKeys;
+  const CachedSequence& cache = call.caches[row / call.all.tokens];
+  const int64_t end = min(first + kKeys, min(int64_t{position_of(call, row)}, cache.slots));
+  if (threadIdx.x == 0 && first < end)
+    prefetch(static_cast<const T*>(cache.keys.elements) + first * call.width,
+             static_cast<int>(end - first) * call.width * static_cast<int>(sizeof(T)));
+}
 
 // Scores of 64 keys for up to eight tokens of one sequence. Keys are the rows of the products,
 // heads their columns.
@@ -49,12 +94,15 @@ __global__ void __launch_bounds__(kThreads) score_kernel(const IndexCall call) {
   T* const keys = reinterpret_cast<T*>(dynamic_shared());
   T* const queries = keys + kKeys * row_size;
   float* const weights = reinterpret_cast<float*>(queries + heads * row_size);
-  begin_after_predecessor();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t first = call.first_row + int64_t{blockIdx.y} * kTokens;
   const int64_t end = min(first + kTokens, call.first_row + call.rows);
   const int first_key = blockIdx.x * kKeys;
   const int units = call.width / 8;
+  const QueryTurn turning(call.rope);
+  let_successor_start();
+  bring_keys<T>(call);
+  wait_for_predecessor();
   int64_t sequence = -1;
   uint32_t held[kMostDepth][4];
   for (int64_t row = first; row < end; ++row) {
@@ -92,6 +140,7 @@ __global__ void __launch_bounds__(kThreads) score_kernel(const IndexCall call) {
       weights[i] = i < call.heads ? call.weights[row * call.heads + i] : 0.0f;
     wait_for_copies<0>();
     __syncthreads();
+    if (call.rope.pairs > 0) turning.run(call, position, queries, row_size);
     float sums[2] = {};
     const T* const query_at = queries + (lane % 8 + lane / 16 * 8) * row_size + lane / 8 % 2 * 8;
     for (int head = 0; head < heads; head += 16) {
@@ -163,8 +212,20 @@ __global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall 
     return;
   }
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  // Scores are read again and again: the first of a thread stay with it.
+  float held[kRun] = {};
+  const int own = static_cast<int>(threadIdx.x) * kRun;
+  if (own < seen) {
+    const float4 run = *reinterpret_cast<const float4*>(scores + own);
+    held[0] = run.x, held[1] = run.y, held[2] = run.z, held[3] = run.w;
+  }
   const auto each = [&](const auto& body) {
-    for (int i = threadIdx.x; i < seen; i += kOrderThreads) body(i, scores[i]);
+#pragma unroll
+    for (int i = 0; i < kRun; ++i)
+      if (own + i < seen) body(own + i, held[i]);
+    for (int at = kOrderThreads * kRun + static_cast<int>(threadIdx.x); at < seen;
+         at += kOrderThreads)
+      body(at, scores[at]);
   };
   // Scores are near each other: counted by the bits in which they differ, few share a bin.
   uint32_t low = ~0u, high = 0;
@@ -188,15 +249,15 @@ __global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall 
   uint32_t placed = 0, tied = 0;
   for (int first = 0; first < seen; first += kOrderThreads * kRun) {
     // Counts of those above in the low half, of those at the edge in the high one.
-    uint32_t own = 0;
+    uint32_t counts = 0;
     uint32_t orders[kRun];
 #pragma unroll
     for (int i = 0; i < kRun; ++i) {
-      const int at = first + static_cast<int>(threadIdx.x) * kRun + i;
-      orders[i] = at < seen ? ordered(scores[at]) : 0;
-      own += orders[i] > edge ? 1u : orders[i] == edge ? 1u << 16 : 0u;
+      const int at = first + own + i;
+      orders[i] = at < seen ? ordered(first == 0 ? held[i] : scores[at]) : 0;
+      counts += orders[i] > edge ? 1u : orders[i] == edge ? 1u << 16 : 0u;
     }
-    uint32_t up_to = own;
+    uint32_t up_to = counts;
 #pragma unroll
     for (int step = 1; step < kWarp; step *= 2) {
       const uint32_t before = __shfl_up_sync(kAllLanes, up_to, step);
@@ -207,13 +268,13 @@ __global__ void __launch_bounds__(kOrderThreads) largest_kernel(const IndexCall 
     __syncthreads();
     const uint32_t total = totals[lane];
     const uint32_t of_warps_before = warp_sum(lane < warp ? total : 0u), all = warp_sum(total);
-    const uint32_t before = of_warps_before + up_to - own;
+    const uint32_t before = of_warps_before + up_to - counts;
     uint32_t above = placed + (before & 0xffffu), at_edge = tied + (before >> 16);
     placed += all & 0xffffu;
     tied += all >> 16;
 #pragma unroll
     for (int i = 0; i < kRun; ++i) {
-      const int at = first + static_cast<int>(threadIdx.x) * kRun + i;
+      const int at = first + own + i;
       const bool is_above = orders[i] > edge, is_tie = orders[i] == edge;
       if (is_above || (is_tie && at_edge < ties)) selected[above + min(at_edge, ties)] = at;
       above += is_above ? 1 : 0;
@@ -229,11 +290,17 @@ int64_t rows_at_once(const IndexShape& shape, int64_t rows) {
   return std::min({rows, std::max<int64_t>(1, room), int64_t{65535}});
 }
 
+// Whether there are products for them.
+bool are_products(const IndexShape& shape) {
+  return shape.dtype != DType::kF32 && shape.width % 16 == 0 && shape.width <= kMostDepth * 16 &&
+         shape.heads <= 256;
+}
+
 template <class T>
 void score(const IndexShape& shape, const IndexCall& call, cudaStream_t stream) {
   const auto tiles = static_cast<unsigned>((shape.positions + kKeys - 1) / kKeys);
   if constexpr (sizeof(T) == 2) {
-    if (shape.width % 16 == 0 && shape.width <= kMostDepth * 16 && shape.heads <= 256) {
+    if (are_products(shape)) {
       const int64_t heads = (shape.heads + 15) / 16 * 16;
       const size_t shared =
           static_cast<size_t>((kKeys + heads) * (shape.width + kPad)) * sizeof(T) +
@@ -258,6 +325,11 @@ void score(const IndexShape& shape, const IndexCall& call, cudaStream_t stream) 
 
 }  // namespace
 
+// Every block that reads a token's queries turns them by itself, which pays for few tokens.
+bool turns_queries(const IndexShape& shape, int64_t rows) {
+  return are_products(shape) && rows <= kTokens;
+}
+
 size_t select_keys_workspace(const IndexShape& shape, int64_t rows) {
   return static_cast<size_t>(rows_at_once(shape, rows) * stride_of(shape)) * sizeof(float);
 }
@@ -277,7 +349,8 @@ void select_keys(const IndexShape& shape, const IndexOperands& operands, const T
                          rows,
                          static_cast<int>(shape.heads),
                          static_cast<int>(shape.width),
-                         static_cast<int>(shape.count)};
+                         static_cast<int>(shape.count),
+                         operands.rope};
     visit_floating(shape.dtype, [&]<class T>(T) { score<T>(shape, call, stream); });
     launch({"an indexer's selection", static_cast<unsigned>(call.rows), kOrderThreads, 0, stream,
             Order::kOverlapping},

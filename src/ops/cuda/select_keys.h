@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ops/cuda/cache.h"
+#include "ops/cuda/heads.h"
 #include "strake/tensor/dtype.h"
 
 namespace strake::cuda {
@@ -25,8 +26,11 @@ struct IndexOperands {
   const CachedSequence* caches;  // [sequences]: their keys, one head
   int32_t* selected;             // [rows, count]: ascending, then -1 where there are fewer
   void* workspace;               // select_keys_workspace() bytes
+  Rope rope = {};                // of queries, where turns_queries()
 };
 
+// Whether queries turn here; if not, they must have turned before. They have the same bits.
+bool turns_queries(const IndexShape& shape, int64_t rows);
 size_t select_keys_workspace(const IndexShape& shape, int64_t rows);
 void select_keys(const IndexShape& shape, const IndexOperands& operands, const TokenRows& rows,
                  cudaStream_t stream);

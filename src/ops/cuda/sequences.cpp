@@ -45,6 +45,15 @@ Heads columns_of(const Heads& all, int64_t begin, int64_t end, DType dtype) {
           all.row_stride, all.head_stride};
 }
 
+NormWeight norm_weight(const RowNorm& norm) {
+  NormWeight result{.weight = address(norm.weight), .dtype = norm.weight.dtype(), .eps = norm.eps};
+  if (norm.bias != nullptr) {
+    result.bias = address(*norm.bias);
+    result.bias_dtype = norm.bias->dtype();
+  }
+  return result;
+}
+
 TurnedPairs turned(RopeTable::Pairs pairs) {
   switch (pairs) {
     case RopeTable::Pairs::kHalves:
@@ -122,7 +131,7 @@ std::optional<HeadJobs> CudaBackend::jobs_of(std::span<const HeadColumns> parts,
   if (parts.size() > HeadJobs::kMost || (from != DType::kF32 && from != dtype)) return std::nullopt;
   HeadJobs jobs;
   for (const HeadColumns& part : parts) {
-    if (part.x.dtype() != from) return std::nullopt;
+    if (part.x.dtype() != from || part.norm) return std::nullopt;
     HeadJob& job = jobs.jobs[jobs.count++];
     job.from = columns_of(heads_of(part.x), part.begin, part.end, from);
     if (part.rope != nullptr) job.rope = rope_of(*part.rope);
@@ -167,6 +176,62 @@ void CudaBackend::do_store_heads(CacheRows& cache, std::span<const HeadColumns> 
   }
   cuda::place_heads(*jobs, {address_of(first_position), shape[0], 1}, parts[0].x.dtype(),
                     cache.dtype(), kStream);
+}
+
+std::optional<Recycled<NormedHeads>> CudaBackend::normed_of(HeadRows& rows) {
+  if (rows.cache != nullptr && format_of(*rows.cache)) return std::nullopt;
+  const int64_t heads = rows.columns[0].x.shape()[1];
+  Recycled<NormedHeads> all;
+  int64_t width = 0;
+  for (const HeadColumns& part : rows.columns) {
+    if (part.x.dtype() != DType::kF32) return std::nullopt;
+    NormedHeads& own = all.emplace_back();
+    HeadJob& job = own.job;
+    job.from = columns_of(heads_of(part.x.slice(0, rows.begin, rows.end)), part.begin, part.end,
+                          DType::kF32);
+    if (part.rope != nullptr) job.rope = rope_of(*part.rope);
+    job.cache_column = width;
+    if (part.norm) own.norm = norm_weight(*part.norm);
+    own.rows = {address_of(rows.first_position), rows.end - rows.begin, 1};
+    if (!can_place(own)) return std::nullopt;
+    width += job.from.width;
+  }
+  if (rows.cache == nullptr)
+    rows.result = rows.columns[0].x.beside(rows.dtype, {rows.end - rows.begin, heads, width});
+  for (NormedHeads& own : all) {
+    HeadJob& job = own.job;
+    if (rows.cache == nullptr) {
+      job.to = columns_of(heads_of(*rows.result), job.cache_column,
+                          job.cache_column + job.from.width, rows.dtype);
+    } else {
+      job.target = HeadsTo::kKeys;
+      job.cache_width = width;
+      own.caches = constants_.find_value(cached_sequence(*rows.cache, *rows.cache));
+    }
+  }
+  return all;
+}
+
+void CudaBackend::do_place_each(std::span<HeadRows> all) {
+  NormedHeadJobs jobs;
+  DType dtype = DType::kF32;  // of those jobs
+  const auto place = [&] {
+    place_normed_heads(jobs, dtype, kStream);
+    jobs.count = 0;
+  };
+  for (HeadRows& rows : all) {
+    const auto normed = normed_of(rows);
+    if (!normed) {
+      Backend::do_place_each({&rows, 1});
+      continue;
+    }
+    for (const NormedHeads& each : *normed) {
+      if (jobs.count == NormedHeadJobs::kMost || (jobs.count > 0 && dtype != rows.dtype)) place();
+      dtype = rows.dtype;
+      jobs.jobs[jobs.count++] = each;
+    }
+  }
+  place();
 }
 
 Tensor CudaBackend::do_attention(const Tensor& q, const AttentionRows& cached,
@@ -226,10 +291,19 @@ Tensor CudaBackend::do_select_keys(const Tensor& q, const Tensor& weights, const
                          view.first_position.most + rows};
   Tensor workspace = Tensor::empty(
       DType::kU8, {static_cast<int64_t>(select_keys_workspace(shape, rows))}, memory_);
+  Rope rope;
+  if (view.rope != nullptr) {
+    if (turns_queries(shape, rows)) {
+      rope = rope_of(*view.rope);
+    } else {
+      Tensor turning = q;
+      do_rope(turning, *view.rope, view.first_position);
+    }
+  }
   cuda::select_keys(shape,
                     {address(q), static_cast<const float*>(address(weights)),
                      constants_.find_value(cached_sequence(keys, keys)),
-                     static_cast<int32_t*>(address(result)), address(workspace)},
+                     static_cast<int32_t*>(address(result)), address(workspace), rope},
                     {address_of(view.first_position), rows, 1}, kStream);
   return result;
 }

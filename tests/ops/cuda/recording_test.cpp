@@ -279,6 +279,25 @@ TEST_F(CudaRecording, MixesWithoutTheHost) {
   }
 }
 
+// Each exponential is computed with the same operations.
+TEST_F(CudaRecording, RoutesWithTheBitsOfTheHost) {
+  for (const int64_t experts : {3, 64, 256, 300})
+    for (const auto weights : {RoutingRule::Weights::kScores, RoutingRule::Weights::kNormalized}) {
+      const RoutingRule rule{.experts = experts,
+                             .chosen = 3,
+                             .scores = RoutingRule::Scores::kSigmoid,
+                             .weights = weights,
+                             .scale = 2.5f};
+      Tensor logits = random_weight(static_cast<uint64_t>(experts), {40, experts});
+      auto values = logits.mutable_data<float>();
+      for (size_t i = 0; i < values.size(); ++i) values[i] *= static_cast<float>(1 + i % 50);
+      const Routing expected = cpu_->route(logits, rule, {});
+      const Routing found = gpu_->route(there(logits), rule, {});
+      EXPECT_TRUE(same_bits(here(found.experts), expected.experts)) << experts;
+      EXPECT_TRUE(same_bits(here(found.weights), expected.weights)) << experts;
+    }
+}
+
 TEST_F(CudaRecording, SaysThatARoutersLogitIsNotANumber) {
   const RoutingRule rule{.experts = 4, .chosen = 2, .scores = RoutingRule::Scores::kSoftmax};
   gpu_->route(there(random_weight(1, {1, 4})), rule, {});

@@ -215,6 +215,9 @@ TEST(CudaSelectKeys, LargestOfEveryRow) {
   expect_selected({DType::kF32, 3, 20, 17, {90}, 3});
   expect_selected({DType::kBF16, 5, 40, 300, {290}, 20});
   expect_selected({DType::kBF16, 16, 32, 2048, {9000}, 2});
+  expect_selected({DType::kBF16, 32, 128, 2048, {2300}, 1});
+  expect_selected({DType::kBF16, 8, 64, 4095, {4095}, 2});
+  expect_selected({DType::kBF16, 8, 64, 1, {4097}, 1});
 }
 
 // They differ in their last bits alone, or not at all.
