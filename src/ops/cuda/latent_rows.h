@@ -73,7 +73,7 @@ __device__ inline void bring_latents(const AttentionCall& call, int chunk, int c
   if (call.partials == nullptr || place >= count) return;
   const int sequence = static_cast<int>(blockIdx.z) / call.tokens;
   const CachedSequence cache = call.caches[sequence];
-  const int64_t end = worth_bringing(call, sequence, cache);
+  const int64_t end = settled_positions(call, sequence, cache);
   const int length = chunk_length(call.growing_chunks, static_cast<int>(end) + 1);
   const int64_t first = int64_t{chunk} * length + place;
   if (place >= length || first >= end) return;
