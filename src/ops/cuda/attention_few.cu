@@ -44,6 +44,9 @@ template <class T, int Width, int ValueWidth>
 __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCall call) {
   using Shape = Few<T, Width, ValueWidth>;
   constexpr int kPairs = ValueWidth / 16;  // of eight columns
+  // 16-byte units of a thread.
+  constexpr int kQueryUnits = (kStepRows * Width / 8 + kThreads - 1) / kThreads;
+  const auto query_unit = [](int i) { return static_cast<int>(threadIdx.x) + i * kThreads; };
   __shared__ Partial partial_of[kWarps][kStepRows];
   T* const queries = reinterpret_cast<T*>(dynamic_shared());
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -67,7 +70,22 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
     commit_copies();
   }
 
+  // Queries are asked for before anything else is.
+  const uint4* query_at[kQueryUnits];
+#pragma unroll
+  for (int i = 0; i < kQueryUnits; ++i) {
+    const int row = query_unit(i) / (Width / 8), unit = query_unit(i) % (Width / 8);
+    query_at[i] = nullptr;
+    if (row < rows)
+      query_at[i] = static_cast<const uint4*>(call.q) + unit +
+                    query_index(call, sequence, query_row(group, first_row + row)) * (Width / 8);
+  }
+
   begin_after_all();
+  uint4 query_bits[kQueryUnits];
+#pragma unroll
+  for (int i = 0; i < kQueryUnits; ++i)
+    query_bits[i] = query_at[i] != nullptr ? *query_at[i] : uint4{};
   const int chunk = first_chunk(call, sequence, kChunk) + blockIdx.x;
   const Seen seen{seen_by(call, sequence, query_row(group, first_row).token).begin,
                   seen_by(call, sequence, query_row(group, first_row + rows - 1).token).end};
@@ -95,14 +113,11 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
 #pragma unroll
     for (int step = 0; step < Shape::kStages; ++step) copy(step, settled);
 
-  for (int i = threadIdx.x; i < kStepRows * Width / 8; i += kThreads) {
-    const int row = i / (Width / 8), unit = i % (Width / 8);
-    uint4 bits{};
-    if (row < rows)
-      bits = *reinterpret_cast<const uint4*>(
-          static_cast<const T*>(call.q) +
-          query_index(call, sequence, query_row(group, first_row + row)) * Width + unit * 8);
-    *reinterpret_cast<uint4*>(queries + row * Shape::kKeyRow + unit * 8) = bits;
+#pragma unroll
+  for (int i = 0; i < kQueryUnits; ++i) {
+    const int row = query_unit(i) / (Width / 8), unit = query_unit(i) % (Width / 8);
+    if (row < kStepRows)
+      *reinterpret_cast<uint4*>(queries + row * Shape::kKeyRow + unit * 8) = query_bits[i];
   }
   __syncthreads();
   StepQueries<T, Width> own_queries(queries);
