@@ -65,23 +65,6 @@ struct LatentRow {
   }
 };
 
-// Brings what a chunk's first `count` positions are while the kernel before still runs.
-template <class T>
-__device__ inline void bring_latents(const AttentionCall& call, int chunk, int count) {
-  constexpr int kPositions = 32;  // of a thread
-  const int place = static_cast<int>(threadIdx.x) * kPositions;
-  if (call.partials == nullptr || place >= count) return;
-  const int sequence = static_cast<int>(blockIdx.z) / call.tokens;
-  const CachedSequence cache = call.caches[sequence];
-  const int64_t end = settled_positions(call, sequence, cache);
-  const int length = chunk_length(call.growing_chunks, static_cast<int>(end) + 1);
-  const int64_t first = int64_t{chunk} * length + place;
-  if (place >= length || first >= end) return;
-  const int positions = static_cast<int>(min(end - first, int64_t{kPositions}));
-  prefetch(static_cast<const T*>(cache.keys.elements) + first * kLatentWidth,
-           positions * kLatentWidth * static_cast<int>(sizeof(T)));
-}
-
 // Where a head's sums go: to the partial results, or, divided, to the results.
 template <class T>
 struct LatentResult {

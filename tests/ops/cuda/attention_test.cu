@@ -410,7 +410,7 @@ TEST(CudaAttention, LatentVectors) {
       Case c = latent;
       c.dtype = dtype;
       c.tokens = tokens;
-      c.first_positions = {0, 190};
+      c.first_positions = {0, 190, 777};
       expect_right(c);
       c.selected = 70;
       c.extras = Case::Extras::kAll;
