@@ -11,9 +11,9 @@ constexpr int kGroup = 128;  // a warpgroup
 constexpr int kGroupWarps = kGroup / 32;
 constexpr int kSumGroups = 2;  // the first ones; then the one that scores, and the one that brings
 constexpr int kThreads = (kSumGroups + 2) * kGroup;
-constexpr int kHeads = kLatentHeads;
-constexpr int kKeys = 64;        // positions of a tile
-constexpr int kSlice = 64 * 64;  // elements: 64 columns of a tile
+constexpr int kTileHeads = kLatentHeads;  // of a product
+constexpr int kKeys = 64;                 // positions of a tile
+constexpr int kSlice = 64 * 64;           // elements: 64 columns of a tile
 constexpr uint32_t kSliceBytes = kSlice * 2;
 
 // A half of a tile is a half of the values' columns, and of the last 64, which are keys alone.
@@ -28,24 +28,26 @@ static_assert(kLatentWidth == kLatentValues + 64);
 constexpr int kPartColumns = 128;
 constexpr int kPartSlices = kPartColumns / 64;
 
+constexpr int kMostHeadTiles = 2;
 constexpr int kMostTiles = 3;  // of a ring
 constexpr int kMostParts = kLatentValues / kPartColumns;
 constexpr int kEarlyTiles = 2;  // that may be on their way before the kernel before has ended
 
-// Of a thread of a warpgroup that sums, scores or brings, where a block has so many halves;
-// together those of a multiprocessor.
+// Of a thread of a warpgroup that sums, scores or brings.
 struct Registers {
   int sum;
   int score;
   int bring;
 };
-template <int kOwn>
-constexpr Registers kRegisters = kOwn == 1 ? Registers{112, 176, 112} : Registers{176, 112, 48};
-template <int kOwn>
-constexpr bool kRegistersFit =
-    (kSumGroups * kRegisters<kOwn>.sum + kRegisters<kOwn>.score + kRegisters<kOwn>.bring) * kGroup
-    <= 65536;
-static_assert(kRegistersFit<1> && kRegistersFit<kHalves>);
+// Together those of a multiprocessor.
+constexpr Registers registers_of(int halves, int head_tiles) {
+  if (halves == kHalves) return {176, 112, 48};
+  return head_tiles == 1 ? Registers{112, 176, 112} : Registers{176, 120, 40};
+}
+constexpr bool fit(const Registers& each) {
+  return (kSumGroups * each.sum + each.score + each.bring) * kGroup <= 65536;
+}
+static_assert(fit(registers_of(1, 1)) && fit(registers_of(1, 2)) && fit(registers_of(kHalves, 1)));
 
 // From what a kernel's threads begin with.
 template <int kCount>
@@ -56,8 +58,8 @@ __device__ __forceinline__ void set_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
-// Scores of one half of the columns, which the block with the other half has sent: in turn those of
-// even and of odd tiles. A block that has both halves needs none.
+// Scores of one half of the columns, which the block with the other half has sent, in turn here and
+// there. A block that has both halves needs none.
 constexpr int kSlots = 2;
 template <int kOwn>
 struct OtherScores {
@@ -66,44 +68,45 @@ struct OtherScores {
 template <>
 struct OtherScores<kHalves> {};
 
-// Of a block with `kOwn` halves.
-template <class T, int kOwn>
+// Of a block with `kOwn` halves and so many tiles of heads.
+template <class T, int kOwn, int kHeadTiles>
 struct Room : OtherScores<kOwn> {
   static constexpr int kSlices = kOwn * kHalfSlices + 1;  // of a tile
   static constexpr int kTile = kSlices * kSlice;          // elements
-  static constexpr int kTiles = kOwn == 1 ? kMostTiles : 2;
+  static constexpr int kTiles = kOwn * kHeadTiles == 1 ? kMostTiles : 2;
 
-  T queries[kTile];
+  T queries[kHeadTiles][kTile];
   T tiles[kTiles][kTile];
-  T weights[kHeads * kKeys];
+  T weights[kHeadTiles][kTileHeads * kKeys];
 };
 
 struct Meetings {
   uint64_t queries;
   uint64_t full[kMostTiles][kMostParts];
   uint64_t empty[kMostTiles][kMostParts];
-  uint64_t weights_full;
-  uint64_t weights_empty;
+  uint64_t weights_full[kMostHeadTiles];
+  uint64_t weights_empty[kMostHeadTiles];
   uint64_t scores[kSlots];
-  float factors[kHeads];  // of the sums so far
-  float largest[kHeads];
-  float total[kHeads];
+  float factors[kMostHeadTiles][kTileHeads];  // of the sums so far
+  float largest[kMostHeadTiles][kTileHeads];
+  float total[kMostHeadTiles][kTileHeads];
 };
 
 // Where a 16-byte unit of a row of 64 columns stands, in elements: see swizzled_rows().
 __device__ constexpr int unit_at(int row, int unit) { return row * 64 + (unit ^ row % 8) * 8; }
 
 // A block with `kOwn` halves of the columns; where it is one, the cluster's other block has the
-// other.
-template <class T, int kOwn>
+// other. Warpgroups that sum have other columns each, or, of two tiles of heads, other heads.
+template <class T, int kOwn, int kHeadTiles>
 struct LatentBlock {
-  using OwnRoom = Room<T, kOwn>;
+  using OwnRoom = Room<T, kOwn, kHeadTiles>;
   static constexpr int kTiles = OwnRoom::kTiles;
   static constexpr int kSlices = OwnRoom::kSlices;
   static constexpr int kBlocks = kHalves / kOwn;  // of a chunk
   static constexpr int kParts = kOwn * kHalfColumns / kPartColumns;
-  static constexpr int kOwnParts = kParts / kSumGroups;      // of a warpgroup
-  static constexpr int kColumns = kOwnParts * kPartColumns;  // of a warpgroup
+  static constexpr int kSumsOfHeads = kSumGroups / kHeadTiles;  // warpgroups that share heads
+  static constexpr int kOwnParts = kParts / kSumsOfHeads;       // of a warpgroup
+  static constexpr int kColumns = kOwnParts * kPartColumns;     // of a warpgroup
 
   const AttentionCall& call;
   const LatentRow& row;
@@ -131,10 +134,12 @@ struct LatentBlock {
     for (int place = 0; place < kTiles; ++place)
       for (int part = 0; part < kParts; ++part) {
         barrier_init(full(at, place, part), kGroup);
-        barrier_init(empty(at, place, part), 2 * kGroupWarps);  // scored, and summed
+        barrier_init(empty(at, place, part), (1 + kHeadTiles) * kGroupWarps);  // scored, and summed
       }
-    barrier_init(shared_address(&at.weights_full), kGroupWarps);
-    barrier_init(shared_address(&at.weights_empty), kSumGroups * kGroupWarps);
+    for (int heads = 0; heads < kHeadTiles; ++heads) {
+      barrier_init(shared_address(&at.weights_full[heads]), kGroupWarps);
+      barrier_init(shared_address(&at.weights_empty[heads]), kSumsOfHeads * kGroupWarps);
+    }
     for (uint64_t& barrier : at.scores) barrier_init(shared_address(&barrier), 1);
     barrier_init_done();
   }

@@ -13,9 +13,9 @@ struct Early {
   int settled = 0;
 };
 
-template <class T, int kOwn>
-struct LatentBringer : LatentBlock<T, kOwn> {
-  using Block = LatentBlock<T, kOwn>;
+template <class T, int kOwn, int kHeadTiles>
+struct LatentBringer : LatentBlock<T, kOwn, kHeadTiles> {
+  using Block = LatentBlock<T, kOwn, kHeadTiles>;
   using Block::call;
   using Block::empty;
   using Block::full;
@@ -97,14 +97,16 @@ struct LatentBringer : LatentBlock<T, kOwn> {
   __device__ static void bring_queries(const AttentionCall& call, OwnRoom& room,
                                        const Meetings& meetings, int share) {
     const int unit = threadIdx.x % 8;
+    constexpr int kHeads = kHeadTiles * kTileHeads;
     const int first_head = static_cast<int>(blockIdx.y) * kHeads;
     const T* const q = static_cast<const T*>(call.q) +
                        (int64_t{blockIdx.z} * call.heads + first_head) * kLatentWidth + unit * 8;
-#pragma unroll
+#pragma unroll 2
     for (int head = threadIdx.x / 8; head < kHeads; head += kSumGroups * kGroup / 8) {
       const bool there = first_head + head < call.heads;
       copy_slices(q + (there ? head : 0) * kLatentWidth, 0, kSlices, unit, share,
-                  room.queries + unit_at(head, unit), there ? 16 : 0);
+                  room.queries[head / kTileHeads] + unit_at(head % kTileHeads, unit),
+                  there ? 16 : 0);
     }
     barrier_arrive_after_copies(shared_address(&meetings.queries));
   }

@@ -52,9 +52,9 @@ __device__ __forceinline__ void send(uint32_t to, const float* four, uint32_t ba
       : "memory");
 }
 
-template <class T, int kOwn>
-struct LatentScorer : LatentBlock<T, kOwn> {
-  using Block = LatentBlock<T, kOwn>;
+template <class T, int kOwn, int kHeadTiles>
+struct LatentScorer : LatentBlock<T, kOwn, kHeadTiles> {
+  using Block = LatentBlock<T, kOwn, kHeadTiles>;
   using Block::call;
   using Block::full;
   using Block::kParts;
@@ -70,9 +70,9 @@ struct LatentScorer : LatentBlock<T, kOwn> {
   using Block::share;
   using Block::warp;
 
-  // All heads' scores of a tile, by halves of the columns: begins their products.
-  __device__ void begin_scores(int tile, float (&scores)[kOwn][32]) const {
-    const uint64_t query_rows = swizzled_rows(shared_address(room.queries));
+  // Scores of a tile of heads, by halves of the columns: begins their products.
+  __device__ void begin_scores(int tile, int heads, float (&scores)[kOwn][32]) const {
+    const uint64_t query_rows = swizzled_rows(shared_address(room.queries[heads]));
     const uint64_t key_rows = swizzled_rows(shared_address(room.tiles[tile % kTiles]));
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
@@ -97,17 +97,18 @@ struct LatentScorer : LatentBlock<T, kOwn> {
       }
     wgmma_commit();
   }
-  __device__ void end_scores(int tile, float (&scores)[kOwn][32]) const {
+  __device__ void end_scores(int tile, int heads, float (&scores)[kOwn][32]) const {
     wgmma_wait<0>();
 #pragma unroll
     for (auto& half : scores) pin(half);
-    release(tile, 0, kParts);
+    if (heads == kHeadTiles - 1) release(tile, 0, kParts);
   }
 
   // To the block with the other half. They land where the scores before the last ones were: that
   // block has taken those before it sent the last.
-  __device__ void send_scores(int tile, const float (&scores)[32]) const {
-    const int slot = tile % kSlots, thread = threadIdx.x % kGroup, other = share ^ 1;
+  __device__ void send_scores(int tile, int heads, const float (&scores)[32]) const {
+    const int slot = (tile * kHeadTiles + heads) % kSlots, thread = threadIdx.x % kGroup,
+              other = share ^ 1;
     const uint32_t to = address_in_block(shared_address(&room.scores[slot][0][thread]), other);
     const uint32_t barrier = address_in_block(shared_address(&meetings.scores[slot]), other);
 #pragma unroll
@@ -115,11 +116,11 @@ struct LatentScorer : LatentBlock<T, kOwn> {
       send(to + i * static_cast<uint32_t>(sizeof(room.scores[slot][i])), scores + 4 * i, barrier);
   }
   // Of two numbers the sum is the same in both blocks.
-  __device__ void add_other_half(int tile, float (&scores)[32]) const {
-    const int slot = tile % kSlots, thread = threadIdx.x % kGroup;
+  __device__ void add_other_half(int tile, int heads, float (&scores)[32]) const {
+    const int time = tile * kHeadTiles + heads, slot = time % kSlots, thread = threadIdx.x % kGroup;
     const uint32_t barrier = shared_address(&meetings.scores[slot]);
     if (thread == 0) barrier_arrive_expect(barrier, sizeof(room.scores[slot]));
-    barrier_wait_for_cluster(barrier, tile / kSlots % 2);
+    barrier_wait_for_cluster(barrier, time / kSlots % 2);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const float4 four = room.scores[slot][i][thread];
@@ -142,80 +143,103 @@ struct LatentScorer : LatentBlock<T, kOwn> {
   }
 
   // A tile's scores become weights for the warpgroups that sum.
-  __device__ void put_weights(int tile, float (&scores)[32], uint32_t there, float scale,
+  __device__ void put_weights(int tile, int heads, float (&scores)[32], uint32_t there, float scale,
                               HeadSums& sums) const {
     const int own_row = warp * 16 + lane / 4;  // and 8 after
     float factors[2];
     uint32_t weights[2][8];
     weigh<T>(scores, scale, there, sums, weights, factors);
-    if (tile > 0) barrier_wait(shared_address(&meetings.weights_empty), (tile - 1) % 2);
+    if (tile > 0) barrier_wait(shared_address(&meetings.weights_empty[heads]), (tile - 1) % 2);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int head = own_row + 8 * half;
-      if (lane % 4 == 0) meetings.factors[head] = factors[half];
+      if (lane % 4 == 0) meetings.factors[heads][head] = factors[half];
 #pragma unroll
       for (int n = 0; n < 8; ++n)
-        *reinterpret_cast<uint32_t*>(room.weights + unit_at(head, n) + lane % 4 * 2) =
+        *reinterpret_cast<uint32_t*>(room.weights[heads] + unit_at(head, n) + lane % 4 * 2) =
             weights[half][n];
     }
     __syncwarp();
-    if (lane == 0) barrier_arrive(shared_address(&meetings.weights_full));
+    if (lane == 0) barrier_arrive(shared_address(&meetings.weights_full[heads]));
   }
 
-  // Of a block that has all columns.
+  // Of all columns.
   __device__ void score_all(int tiles, float scale, HeadSums& sums) const {
     for (int tile = 0; tile < tiles; ++tile) {
       const uint32_t there = places_of(tile);
       float scores[kOwn][32];
-      begin_scores(tile, scores);
-      end_scores(tile, scores);
+      begin_scores(tile, 0, scores);
+      end_scores(tile, 0, scores);
 #pragma unroll
       for (int i = 0; i < 32; ++i) scores[0][i] += scores[kOwn - 1][i];
-      put_weights(tile, scores[0], there, scale, sums);
+      put_weights(tile, 0, scores[0], there, scale, sums);
     }
   }
 
-  // Of a block that has a half: the next tile's products run while a tile's scores meet.
-  __device__ void score_half(int tiles, float scale, HeadSums& sums) const {
-    float scores[kOwn][32], next[kOwn][32];
-    begin_scores(0, scores);
-    end_scores(0, scores);
-    send_scores(0, scores[0]);
-    for (int tile = 0; tile + 1 < tiles; ++tile) {
-      begin_scores(tile + 1, next);
+  // Of two tiles of heads' halves: the second one's products run while the first one's scores meet.
+  __device__ void score_both(int tiles, float scale, HeadSums (&sums)[kHeadTiles]) const {
+    for (int tile = 0; tile < tiles; ++tile) {
       const uint32_t there = places_of(tile);
-      add_other_half(tile, scores[0]);
-      end_scores(tile + 1, next);
-      send_scores(tile + 1, next[0]);
-      put_weights(tile, scores[0], there, scale, sums);
+      float first[kOwn][32], second[kOwn][32];
+      begin_scores(tile, 0, first);
+      end_scores(tile, 0, first);
+      send_scores(tile, 0, first[0]);
+      begin_scores(tile, 1, second);
+      add_other_half(tile, 0, first[0]);
+      end_scores(tile, 1, second);
+      send_scores(tile, 1, second[0]);
+      put_weights(tile, 0, first[0], there, scale, sums[0]);
+      add_other_half(tile, 1, second[0]);
+      put_weights(tile, 1, second[0], there, scale, sums[1]);
+    }
+  }
+
+  // Of one tile of heads' halves: the next tile's products run while a tile's scores meet.
+  __device__ void score_ahead(int tiles, float scale, HeadSums& sums) const {
+    float scores[kOwn][32], next[kOwn][32];
+    begin_scores(0, 0, scores);
+    end_scores(0, 0, scores);
+    send_scores(0, 0, scores[0]);
+    for (int tile = 0; tile + 1 < tiles; ++tile) {
+      begin_scores(tile + 1, 0, next);
+      const uint32_t there = places_of(tile);
+      add_other_half(tile, 0, scores[0]);
+      end_scores(tile + 1, 0, next);
+      send_scores(tile + 1, 0, next[0]);
+      put_weights(tile, 0, scores[0], there, scale, sums);
 #pragma unroll
       for (int i = 0; i < 32; ++i) scores[0][i] = next[0][i];
     }
-    add_other_half(tiles - 1, scores[0]);
-    put_weights(tiles - 1, scores[0], places_of(tiles - 1), scale, sums);
+    add_other_half(tiles - 1, 0, scores[0]);
+    put_weights(tiles - 1, 0, scores[0], places_of(tiles - 1), scale, sums);
   }
 
   __device__ void score() const {
     const float scale = score_scale(call, row.sequence, row.token);
     const int tiles = (row.end - row.begin + kKeys - 1) / kKeys;
-    HeadSums sums;
+    HeadSums sums[kHeadTiles];
     barrier_wait(shared_address(&meetings.queries), 0);
     if constexpr (kOwn == kHalves)
-      score_all(tiles, scale, sums);
+      score_all(tiles, scale, sums[0]);
+    else if constexpr (kHeadTiles == 1)
+      score_ahead(tiles, scale, sums[0]);
     else
-      score_half(tiles, scale, sums);
+      score_both(tiles, scale, sums);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float sum = sums.total[half];
-      sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-      const int head = warp * 16 + lane / 4 + 8 * half;
-      if (lane % 4 != 0) continue;
-      meetings.largest[head] = sums.largest[half];
-      meetings.total[head] = sum;
-      if (share == 0 && row.first_head + head < call.heads)
-        LatentResult<T>(call, row, head, {sums.largest[half], sum}).put_partial();
-    }
+    for (int heads = 0; heads < kHeadTiles; ++heads)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float largest = sums[heads].largest[half];
+        float sum = sums[heads].total[half];
+        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        if (lane % 4 != 0) continue;
+        const int of_tile = warp * 16 + lane / 4 + 8 * half, head = heads * kTileHeads + of_tile;
+        meetings.largest[heads][of_tile] = largest;
+        meetings.total[heads][of_tile] = sum;
+        if (share == 0 && row.first_head + head < call.heads)
+          LatentResult<T>(call, row, head, {largest, sum}).put_partial();
+      }
     meet_at_end();
   }
 };
