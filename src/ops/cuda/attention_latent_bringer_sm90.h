@@ -89,7 +89,7 @@ struct LatentBringer : LatentBlock<T, kOwn, kHeadTiles> {
         barrier_arrive_after_copies(full(meetings, tile, part));
       }
     }
-    asm volatile("cp.async.wait_all;" ::: "memory");
+    wait_for_all_copies();
   }
 
   // By the warpgroups that sum, before it is known what there is to sum. Zeros beyond the last

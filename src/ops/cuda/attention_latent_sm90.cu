@@ -22,8 +22,8 @@ template <class T, int kOwn, int kHeadTiles>
 __global__ void __cluster_dims__(kHalves / kOwn, 1, 1) __launch_bounds__(kThreads, 1)
     attend_latent_sm90_kernel(const AttentionCall call) {
   using Block = LatentBlock<T, kOwn, kHeadTiles>;
-  constexpr Registers kRegisters = registers_of(kOwn, kHeadTiles);
   using Bringer = LatentBringer<T, kOwn, kHeadTiles>;
+  constexpr Registers kRegisters = registers_of(kOwn, kHeadTiles);
   extern __shared__ __align__(1024) unsigned char swizzled[];
   __shared__ Meetings meetings;
   auto& room = *reinterpret_cast<Room<T, kOwn, kHeadTiles>*>(swizzled);
@@ -36,6 +36,7 @@ __global__ void __cluster_dims__(kHalves / kOwn, 1, 1) __launch_bounds__(kThread
   Early early;
   if (brings) early = Bringer::bring_early(call, room, chunk, share);
   if (threadIdx.x == 0) Block::init(meetings);
+  __syncwarp();
   if constexpr (Block::kBlocks > 1)
     cluster_sync();
   else
@@ -43,12 +44,11 @@ __global__ void __cluster_dims__(kHalves / kOwn, 1, 1) __launch_bounds__(kThread
   begin_after_all();
   if (group < kSumGroups) Bringer::bring_queries(call, room, meetings, share);
   const LatentRow row(call, chunk, kHeadTiles * kTileHeads);
-  const bool is_empty = row.begin >= row.end;
-  if (is_empty || early.begin != row.begin || !are_settled(call, row.sequence, early.settled)) {
-    wait_for_copies<0>();
+  if (row.begin >= row.end) return wait_for_all_copies();
+  if (brings && (early.begin != row.begin || !are_settled(call, row.sequence, early.settled))) {
+    wait_for_all_copies();  // and bring all anew
     early.end = 0;
   }
-  if (is_empty) return;
   const Block block{
       call, row, room, meetings, share, warp % kGroupWarps, static_cast<int>(threadIdx.x) % 32};
   if (brings) {
