@@ -91,7 +91,7 @@ __device__ inline int first_chunk(const AttentionCall& call, int sequence, int l
 __device__ inline int settled_positions(const AttentionCall& call, int sequence,
                                         const CachedSequence& cache) {
   if (call.window > 0 || call.selected_count > 0) return 0;
-  const int64_t positions = __ldcg(call.first_positions + sequence);
+  const int64_t positions = max(__ldcg(call.first_positions + sequence), 0);
   return static_cast<int>(positions < cache.slots ? positions : cache.slots);
 }
 __device__ inline bool are_settled(const AttentionCall& call, int sequence, int positions) {

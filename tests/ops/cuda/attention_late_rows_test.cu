@@ -150,13 +150,14 @@ TEST(CudaAttentionOfLateRows, ManyPositions) {
 
 TEST(CudaAttentionOfLateRows, LatentVectors) {
   for (const int first : {0, 63, 64, 200, 3000, 4095, 9001})
-    for (const int64_t tokens : {1, 2})
-      expect_late_rows({.width = 576,
-                        .value_width = 512,
-                        .heads = 70,
-                        .cached_heads = 1,
-                        .tokens = tokens,
-                        .first = first});
+    for (const int64_t heads : {5, 70})
+      for (const int64_t tokens : {1, 2})
+        expect_late_rows({.width = 576,
+                          .value_width = 512,
+                          .heads = heads,
+                          .cached_heads = 1,
+                          .tokens = tokens,
+                          .first = first});
 }
 
 }  // namespace
