@@ -29,6 +29,8 @@ struct AttentionShape {
   int64_t selected = 0;   // positions selected for each query; 0: all
 };
 
+// Of caches, rows before a call's first token are read before the kernel before has ended. They
+// were stored by another launch than the rows of the call's own tokens, as steps do.
 struct AttentionOperands {
   const void* q;                         // [rows, heads, width]
   const CachedSequence* caches;          // [sequences]

@@ -83,13 +83,19 @@ __device__ inline int first_chunk(const AttentionCall& call, int sequence, int l
   return seen_by(call, sequence, 0).begin / length;
 }
 
-// How many positions of a sequence have surely been written and will be read, for what is brought
-// to the L2 cache before the kernel before has ended: it may be too few.
-__device__ inline int64_t worth_bringing(const AttentionCall& call, int sequence,
-                                         const CachedSequence& cache) {
+// How many positions of a sequence may be brought before the kernel before this one has ended. The
+// rows before a call's first token are older than those that its own tokens got, and what stores
+// a few rows, and attention itself, start nothing before all that came before them has ended. So
+// older rows are there when a kernel of attention begins; where they end may not be known yet.
+// Fewer do no harm; whoever waited for the kernel before checks with are_settled().
+__device__ inline int settled_positions(const AttentionCall& call, int sequence,
+                                        const CachedSequence& cache) {
   if (call.window > 0 || call.selected_count > 0) return 0;
-  const int64_t positions = __ldcg(call.first_positions + sequence);
-  return positions < cache.slots ? positions : cache.slots;
+  const int64_t positions = max(__ldcg(call.first_positions + sequence), 0);
+  return static_cast<int>(positions < cache.slots ? positions : cache.slots);
+}
+__device__ inline bool are_settled(const AttentionCall& call, int sequence, int positions) {
+  return positions <= call.first_positions[sequence];
 }
 
 // Query heads [first, first + count) read the cached head.

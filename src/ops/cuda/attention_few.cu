@@ -21,56 +21,103 @@ struct Few : StepRoom<Width, ValueWidth> {
   static constexpr size_t kShared = (Room::kQueries + kWarps * kWarpRoom) * sizeof(T);
 };
 
+// Where a warp's quarter of a chunk lies.
+template <class T, int Width, int ValueWidth>
+struct WarpRows {
+  int first;  // position
+  const T* keys;
+  const T* values;
+
+  __device__ WarpRows(const CachedSequence& cache, int cached_head, int chunk) {
+    const int before = static_cast<int>(threadIdx.x) / 32 * kQuarterKeys;
+    const int64_t row = chunk_row(cache, cached_head, chunk) + before;
+    first = chunk * kChunk + before;
+    keys = static_cast<const T*>(cache.keys.elements) + row * Width;
+    values = static_cast<const T*>(cache.values.elements) + row * ValueWidth;
+  }
+  __device__ int position_of(int step) const { return first + step * kStepKeys; }
+  __device__ const T* keys_of(int step) const { return keys + step * kStepKeys * Width; }
+  __device__ const T* values_of(int step) const { return values + step * kStepKeys * ValueWidth; }
+};
+
 template <class T, int Width, int ValueWidth>
 __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCall call) {
   using Shape = Few<T, Width, ValueWidth>;
   constexpr int kPairs = ValueWidth / 16;  // of eight columns
+  // 16-byte units of a thread.
+  constexpr int kQueryUnits = (kStepRows * Width / 8 + kThreads - 1) / kThreads;
+  const auto query_unit = [](int i) { return static_cast<int>(threadIdx.x) + i * kThreads; };
   __shared__ Partial partial_of[kWarps][kStepRows];
   T* const queries = reinterpret_cast<T*>(dynamic_shared());
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int sequence = blockIdx.z;
   const int cached_head = blockIdx.y % call.cached_heads;
   const CachedSequence cache = call.caches[sequence];
-  begin_after_all();
   const int first_row = blockIdx.y / call.cached_heads * kStepRows;
   const Group group = group_of(call, cached_head);
   const int rows = min(kStepRows, call.tokens * group.count - first_row);
-  if (rows <= 0) return;
+  if (rows <= 0) return begin_after_all();
+  T* const room = queries + Shape::kQueries + warp * Shape::kWarpRoom;
+  WarpRows<T, Width, ValueWidth> own(cache, cached_head, static_cast<int>(blockIdx.x));
+  // What has been stored long ago is on its way while the kernel before ends.
+  int settled = settled_positions(call, sequence, cache);
+#pragma unroll
+  for (int step = 0; step < Shape::kStages; ++step) {
+    T* const stage = room + step * Shape::kStage;
+    copy_settled_rows<Width>(own.keys_of(step), own.position_of(step), settled, stage);
+    copy_settled_rows<ValueWidth>(own.values_of(step), own.position_of(step), settled,
+                                  stage + Shape::kKeys);
+    commit_copies();
+  }
+
+  // Queries are asked for before anything else is.
+  const uint4* query_at[kQueryUnits];
+#pragma unroll
+  for (int i = 0; i < kQueryUnits; ++i) {
+    const int row = query_unit(i) / (Width / 8), unit = query_unit(i) % (Width / 8);
+    query_at[i] = nullptr;
+    if (row < rows)
+      query_at[i] = static_cast<const uint4*>(call.q) + unit +
+                    query_index(call, sequence, query_row(group, first_row + row)) * (Width / 8);
+  }
+
+  begin_after_all();
+  uint4 query_bits[kQueryUnits];
+#pragma unroll
+  for (int i = 0; i < kQueryUnits; ++i)
+    query_bits[i] = query_at[i] != nullptr ? *query_at[i] : uint4{};
   const int chunk = first_chunk(call, sequence, kChunk) + blockIdx.x;
   const Seen seen{seen_by(call, sequence, query_row(group, first_row).token).begin,
                   seen_by(call, sequence, query_row(group, first_row + rows - 1).token).end};
-  if (chunk * kChunk >= seen.end || (chunk + 1) * kChunk <= seen.begin) return;
-
-  // This warp's positions of the chunk.
-  const int first = chunk * kChunk + warp * kQuarterKeys;
-  const int64_t cached_row = chunk_row(cache, cached_head, chunk) + warp * kQuarterKeys;
-  const T* const keys = static_cast<const T*>(cache.keys.elements) + cached_row * Width;
-  const T* const values = static_cast<const T*>(cache.values.elements) + cached_row * ValueWidth;
-  T* const room = queries + Shape::kQueries + warp * Shape::kWarpRoom;
+  const bool is_seen_at_all = chunk * kChunk < seen.end && (chunk + 1) * kChunk > seen.begin;
+  if (!is_seen_at_all || !are_settled(call, sequence, settled)) {
+    wait_for_copies<0>();
+    settled = 0;
+  }
+  if (!is_seen_at_all) return;
+  if (call.window > 0) own = {cache, cached_head, chunk};
   const auto is_seen = [&](int position) {
     return position < seen.end && position + kStepKeys > seen.begin;
   };
-  const auto copy = [&](int step) {
-    const int position = first + step * kStepKeys;
+  const auto copy = [&](int step, int from) {
+    const int position = own.position_of(step);
     if (step < kQuarterSteps && is_seen(position)) {
       T* const stage = room + step % Shape::kStages * Shape::kStage;
-      copy_rows_of_step<Width>(keys + step * kStepKeys * Width, position, seen, stage);
-      copy_rows_of_step<ValueWidth>(values + step * kStepKeys * ValueWidth, position, seen,
-                                    stage + Shape::kKeys);
+      copy_rows_of_step<Width>(own.keys_of(step), position, seen, stage, from);
+      copy_rows_of_step<ValueWidth>(own.values_of(step), position, seen, stage + Shape::kKeys,
+                                    from);
     }
     commit_copies();
   };
+  if (own.position_of(Shape::kStages) > settled)
 #pragma unroll
-  for (int step = 0; step < Shape::kStages; ++step) copy(step);
+    for (int step = 0; step < Shape::kStages; ++step) copy(step, settled);
 
-  for (int i = threadIdx.x; i < kStepRows * Width / 8; i += kThreads) {
-    const int row = i / (Width / 8), unit = i % (Width / 8);
-    uint4 bits{};
-    if (row < rows)
-      bits = *reinterpret_cast<const uint4*>(
-          static_cast<const T*>(call.q) +
-          query_index(call, sequence, query_row(group, first_row + row)) * Width + unit * 8);
-    *reinterpret_cast<uint4*>(queries + row * Shape::kKeyRow + unit * 8) = bits;
+#pragma unroll
+  for (int i = 0; i < kQueryUnits; ++i) {
+    const int row = query_unit(i) / (Width / 8), unit = query_unit(i) % (Width / 8);
+    if (row < kStepRows)
+      *reinterpret_cast<uint4*>(queries + row * Shape::kKeyRow + unit * 8) = query_bits[i];
   }
   __syncthreads();
   StepQueries<T, Width> own_queries(queries);
@@ -79,7 +126,7 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
   for (int step = 0; step < kQuarterSteps; ++step) {
     wait_for_copies<Shape::kStages - 1>();
     __syncwarp();
-    const int position = first + step * kStepKeys;
+    const int position = own.position_of(step);
     if (is_seen(position)) {
       const T* const stage = room + step % Shape::kStages * Shape::kStage;
       float scores[2][4] = {}, factors[2];
@@ -91,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) attend_few_kernel(const AttentionCal
         weights.template mix<ValueWidth>(stage + Shape::kKeys + pair * 16, factors, mixed[pair]);
     }
     __syncwarp();
-    copy(step + Shape::kStages);
+    copy(step + Shape::kStages, INT_MIN);
   }
 
   // The warps' sums meet in the room of the copies, which all have been used.

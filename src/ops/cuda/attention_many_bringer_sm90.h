@@ -73,7 +73,7 @@ struct Bringer {
                    {seen.begin - first, seen.end - first});
       }
     });
-    asm volatile("cp.async.wait_all;" ::: "memory");
+    wait_for_all_copies();
   }
 };
 

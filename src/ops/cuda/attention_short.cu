@@ -22,6 +22,21 @@ struct Short : StepRoom<Width, ValueWidth> {
       kScores + (Room::kQueries + kQuarterSteps * Room::kStage) * sizeof(T);
 };
 
+// Where a warp's step of a quarter lies.
+template <class T, int Width, int ValueWidth>
+struct WarpStep {
+  int position;
+  const T* keys;
+  const T* values;
+
+  __device__ WarpStep(const CachedSequence& cache, int cached_head, int quarter)
+      : position(quarter * kQuarterKeys + static_cast<int>(threadIdx.x) / 32 * kStepKeys) {
+    const int64_t row = chunk_row(cache, cached_head, position / kChunk) + position % kChunk;
+    keys = static_cast<const T*>(cache.keys.elements) + row * Width;
+    values = static_cast<const T*>(cache.values.elements) + row * ValueWidth;
+  }
+};
+
 template <class T, int Width, int ValueWidth>
 __global__ void __launch_bounds__(kThreads) attend_short_kernel(const AttentionCall call) {
   using Shape = Short<T, Width, ValueWidth>;
@@ -34,29 +49,38 @@ __global__ void __launch_bounds__(kThreads) attend_short_kernel(const AttentionC
   const int sequence = blockIdx.z;
   const int cached_head = blockIdx.y % call.cached_heads;
   const CachedSequence cache = call.caches[sequence];
-  wait_for_predecessor();
   const int first_row = blockIdx.y / call.cached_heads * kStepRows;
   const Group group = group_of(call, cached_head);
   const int rows = min(kStepRows, call.tokens * group.count - first_row);
-  if (rows <= 0) return;
+  if (rows <= 0) return wait_for_predecessor();
+  // This warp's step, of the block's quarter of a chunk.
+  T* const stage = stages + warp * Shape::kStage;
+  WarpStep<T, Width, ValueWidth> own(cache, cached_head, static_cast<int>(blockIdx.x));
+  // What has been stored long ago is on its way while the kernel before ends.
+  int settled = settled_positions(call, sequence, cache);
+  copy_settled_rows<Width>(own.keys, own.position, settled, stage);
+  copy_settled_rows<ValueWidth>(own.values, own.position, settled, stage + Shape::kKeys);
+  commit_copies();
+
+  wait_for_predecessor();
   const int first_quarter = first_chunk(call, sequence, kChunk) * kChunkQuarters;
   const int quarter = first_quarter + static_cast<int>(blockIdx.x);
   const Seen seen{seen_by(call, sequence, query_row(group, first_row).token).begin,
                   seen_by(call, sequence, query_row(group, first_row + rows - 1).token).end};
   const int first = quarter * kQuarterKeys;
-  if (first >= seen.end || first + kQuarterKeys <= seen.begin) return;
+  const bool is_seen_at_all = first < seen.end && first + kQuarterKeys > seen.begin;
+  if (!is_seen_at_all || !are_settled(call, sequence, settled)) {
+    wait_for_copies<0>();
+    settled = 0;
+  }
+  if (!is_seen_at_all) return;
+  if (call.window > 0) own = {cache, cached_head, quarter};
   const auto is_seen = [&](int step) {
     const int position = first + step * kStepKeys;
     return position < seen.end && position + kStepKeys > seen.begin;
   };
 
-  // This warp's step.
-  const int position = first + warp * kStepKeys;
-  T* const stage = stages + warp * Shape::kStage;
-  const int64_t cached_row = chunk_row(cache, cached_head, first / kChunk) + position % kChunk;
-  if (is_seen(warp))
-    copy_rows_of_step<Width>(static_cast<const T*>(cache.keys.elements) + cached_row * Width,
-                             position, seen, stage);
+  if (is_seen(warp)) copy_rows_of_step<Width>(own.keys, own.position, seen, stage, settled);
   for (int i = threadIdx.x; i < kStepRows * Width / 8; i += kThreads) {
     const int row = i / (Width / 8), unit = i % (Width / 8);
     const bool there = row < rows;
@@ -69,9 +93,7 @@ __global__ void __launch_bounds__(kThreads) attend_short_kernel(const AttentionC
   }
   commit_copies();
   if (is_seen(warp))
-    copy_rows_of_step<ValueWidth>(
-        static_cast<const T*>(cache.values.elements) + cached_row * ValueWidth, position, seen,
-        stage + Shape::kKeys);
+    copy_rows_of_step<ValueWidth>(own.values, own.position, seen, stage + Shape::kKeys, settled);
   commit_copies();
   // Only now: weights that a product asks for would be in the way.
   let_successor_start();

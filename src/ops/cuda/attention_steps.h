@@ -3,6 +3,8 @@
 // code.
 #pragma once
 
+#include <climits>
+
 #include "ops/cuda/attention_call.h"
 #include "ops/cuda/ptx.h"
 
@@ -31,17 +33,33 @@ __device__ inline int64_t chunk_row(const CachedSequence& cache, int cached_head
   return cached_head * cache.slots + slot;
 }
 
-// A step's keys or values to shared memory by a warp's copies, zero where no row sees them.
+// A step's keys or values to shared memory by a warp's copies, zero where no row sees them. Without
+// those below `settled`, which have been copied.
 template <int Width, class T>
-__device__ void copy_rows_of_step(const T* from, int position, const Seen& seen, T* to) {
+__device__ void copy_rows_of_step(const T* from, int position, const Seen& seen, T* to,
+                                  int settled = INT_MIN) {
   constexpr int kUnits = Width / 8, kRow = StepRoom<Width, Width>::kKeyRow;
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int i = lane; i < kStepKeys * kUnits; i += 32) {
     const int row = i / kUnits, unit = i % kUnits;
+    if (position + row < settled) continue;
     const bool there = position + row >= seen.begin && position + row < seen.end;
     copy_async(to + row * kRow + unit * 8, from + (there ? row * Width + unit * 8 : 0),
                there ? 16 : 0);
+  }
+}
+
+// The same of those below `settled` alone.
+template <int Width, class T>
+__device__ void copy_settled_rows(const T* from, int position, int settled, T* to) {
+  constexpr int kUnits = Width / 8, kRow = StepRoom<Width, Width>::kKeyRow;
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int i = lane; i < kStepKeys * kUnits; i += 32) {
+    const int row = i / kUnits, unit = i % kUnits;
+    if (position + row < settled)
+      copy_async(to + row * kRow + unit * 8, from + row * Width + unit * 8, 16);
   }
 }
 

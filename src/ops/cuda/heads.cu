@@ -28,7 +28,6 @@ struct BlockHead {
 
 template <class In, class T>
 __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
-  let_successor_start();
   const auto [head, which] = BlockHead(jobs);
   const HeadJob& job = jobs.jobs[which];
   const auto parts = static_cast<int>(job.from.width - job.rope.pairs);
@@ -36,7 +35,8 @@ __global__ void place_heads_kernel(HeadJobs jobs, TokenRows rows) {
   Place place(rows, row);
   // Where caches are does not come from the kernel before.
   HeadTarget target(jobs.caches, job, place.sequence);
-  wait_for_predecessor();
+  // Attention brings what was stored before this while this still runs: see settled_positions().
+  begin_after_all();
   if (static_cast<int>(threadIdx.x) >= parts) return;
   while (true) {
     const In* const from = static_cast<const In*>(job.from.data) + row * job.from.row_stride +

@@ -137,7 +137,6 @@ __global__ void __launch_bounds__(kThreads, kLeastNormBlocks)
   NormWeight norm = heads.norm;
   Rope rope = job.rope;
   // None of this comes from the kernel before, nor do weights of the product behind this one.
-  let_successor_start();
   bring(dynamic_shared() + room.weight_at, norm.weight, room.bias_at - room.weight_at);
   bring(dynamic_shared() + room.bias_at, norm.bias, room.frequencies_at - room.bias_at);
 #pragma unroll 1
@@ -146,7 +145,8 @@ __global__ void __launch_bounds__(kThreads, kLeastNormBlocks)
   rope.frequencies = frequencies;
   const Place place(heads.rows, own.row);
   const HeadTarget target(heads.caches, job, place.sequence);
-  wait_for_predecessor();
+  // Attention brings what was stored before this while this still runs: see settled_positions().
+  begin_after_all();
   bring(row,
         static_cast<const float*>(job.from.data) + own.row * job.from.row_stride +
             own.head * job.from.head_stride,

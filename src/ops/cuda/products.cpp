@@ -251,6 +251,7 @@ std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& 
   experts.matrices = static_cast<int>(w.matrices());
   experts.matrix = there(indices.rhs, copies[0]);
   experts.source = there(indices.lhs, copies[1]);
+  experts.known = indices.use == GatherIndices::Use::kAgain ? 1 : 0;
   return gather_few(x, w, experts, w.is_divided() ? sums : w.sums(), dtype);
 }
 

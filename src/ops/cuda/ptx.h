@@ -76,6 +76,9 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" : : "n"(Left) : "memory");
 }
 
+// Until all of this thread are there, committed or not.
+__device__ inline void wait_for_all_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 __device__ inline float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -91,13 +94,6 @@ __device__ inline void wait_for_predecessor() {
 __device__ inline void let_successor_start() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-// To the L2 cache, where the GPU can; a multiple of 16 bytes.
-__device__ inline void prefetch(const void* from, int bytes) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 #endif
 }
 
