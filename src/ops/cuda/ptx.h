@@ -97,6 +97,13 @@ __device__ inline void let_successor_start() {
 #endif
 }
 
+// To the L2 cache, where the GPU can; a multiple of 16 bytes.
+__device__ inline void prefetch(const void* from, int bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
 // First in a kernel that is launched kOverlapping and has nothing to prepare: its blocks are there
 // when the kernel before it ends.
 __device__ inline void begin_after_predecessor() {
