@@ -47,19 +47,6 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
         : "memory");
 }
 
-// The same for what another block of the cluster wrote here.
-__device__ __forceinline__ void barrier_wait_for_cluster(uint32_t barrier, uint32_t parity) {
-  uint32_t done = 0;
-  while (done == 0)
-    asm volatile(
-        "{\n.reg .pred done;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, done;\n}"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
-}
-
 // Element (column, row) and its box of a row-major matrix to the same place in each block of the
 // cluster that `blocks` has a bit for; each one's barrier counts the bytes.
 __device__ __forceinline__ void copy_box(const CUtensorMap& map, uint32_t to, uint32_t barrier,

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
   T* const weights = tiles + 2 * kKeys * kWidth;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int warp_row = warp % 2 * 32, quarter = warp / 2;
-  const LatentRow token(call, static_cast<int>(blockIdx.x), kHeads);
+  const LatentRow token(call, static_cast<int>(blockIdx.x));
   const int begin = token.begin, end = token.end;
   if (begin >= end) return;
   const auto copy = [&](int first) {
@@ -188,9 +188,9 @@ __global__ void __launch_bounds__(kThreads, 1) attend_latent_kernel(const Attent
 template <class T>
 void start(const AttentionLaunch& at) {
   const AttentionCall& call = at.call;
-  launch({"latent attention", latent_grid(at, 1, kHeads), kThreads, kShared, at.stream,
-          Order::kOverlapping},
-         attend_latent_kernel<T>, call);
+  launch(
+      {"latent attention", latent_grid(at, 1), kThreads, kShared, at.stream, Order::kOverlapping},
+      attend_latent_kernel<T>, call);
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ struct Bringer {
                    {seen.begin - first, seen.end - first});
       }
     });
-    wait_for_all_copies();
+    asm volatile("cp.async.wait_all;" ::: "memory");
   }
 };
 

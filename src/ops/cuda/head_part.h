@@ -54,8 +54,9 @@ struct Turn {
     cosine *= rope.magnitude;
     sine *= rope.magnitude;
   }
-  __device__ float first(float x, float y) const { return x * cosine - y * sine; }
-  __device__ float second(float x, float y) const { return y * cosine + x * sine; }
+  // One product is rounded, the other is not, in every kernel.
+  __device__ float first(float x, float y) const { return fmaf(x, cosine, -__fmul_rn(y, sine)); }
+  __device__ float second(float x, float y) const { return fmaf(y, cosine, __fmul_rn(x, sine)); }
 };
 
 // The elements of a pair.

@@ -9,13 +9,13 @@ namespace strake::cuda {
 inline constexpr int kLatentWidth = 576;   // of a cached vector
 inline constexpr int kLatentValues = 512;  // the first of them
 
-inline constexpr int kLatentHeads = 64;  // of a product
+inline constexpr int kLatentHeads = 64;  // of a block
 
-// Blocks [chunks or 1, times `shares` of the columns, blocks of `heads` heads, tokens].
-inline dim3 latent_grid(const AttentionLaunch& at, int shares, int heads) {
+// Blocks [chunks or 1, times `shares` of the values, tiles of heads, tokens].
+inline dim3 latent_grid(const AttentionLaunch& at, int shares) {
   const AttentionCall& call = at.call;
   return {static_cast<unsigned>((call.partials != nullptr ? call.chunks : 1) * shares),
-          static_cast<unsigned>((call.heads + heads - 1) / heads),
+          static_cast<unsigned>((call.heads + kLatentHeads - 1) / kLatentHeads),
           static_cast<unsigned>(at.sequences * call.tokens)};
 }
 
@@ -32,11 +32,11 @@ struct LatentRow {
   const int* selected;
   const void* cached;
 
-  __device__ LatentRow(const AttentionCall& call, int chunk, int heads)
+  __device__ LatentRow(const AttentionCall& call, int chunk)
       : token_row(static_cast<int>(blockIdx.z)),
         sequence(token_row / call.tokens),
         token(token_row % call.tokens),
-        first_head(static_cast<int>(blockIdx.y) * heads),
+        first_head(static_cast<int>(blockIdx.y) * kLatentHeads),
         chunk(chunk),
         selected(call.selected_count == 0
                      ? nullptr
@@ -64,6 +64,23 @@ struct LatentRow {
                kLatentWidth;
   }
 };
+
+// Brings what a chunk's first `count` positions are while the kernel before still runs.
+template <class T>
+__device__ inline void bring_latents(const AttentionCall& call, int chunk, int count) {
+  constexpr int kPositions = 32;  // of a thread
+  const int place = static_cast<int>(threadIdx.x) * kPositions;
+  if (call.partials == nullptr || place >= count) return;
+  const int sequence = static_cast<int>(blockIdx.z) / call.tokens;
+  const CachedSequence cache = call.caches[sequence];
+  const int64_t end = settled_positions(call, sequence, cache);
+  const int length = chunk_length(call.growing_chunks, static_cast<int>(end) + 1);
+  const int64_t first = int64_t{chunk} * length + place;
+  if (place >= length || first >= end) return;
+  const int positions = static_cast<int>(min(end - first, int64_t{kPositions}));
+  prefetch(static_cast<const T*>(cache.keys.elements) + first * kLatentWidth,
+           positions * kLatentWidth * static_cast<int>(sizeof(T)));
+}
 
 // Where a head's sums go: to the partial results, or, divided, to the results.
 template <class T>

@@ -76,9 +76,6 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" : : "n"(Left) : "memory");
 }
 
-// Until all of this thread are there, committed or not.
-__device__ inline void wait_for_all_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-
 __device__ inline float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
