@@ -42,8 +42,9 @@ class CudaCacheCodes : public testing::TestWithParam<Format> {
     EXPECT_TRUE(same_bits(first(found.codes().on_host(await)), first(expected.codes())));
     EXPECT_TRUE(same_bits(first(found.scales().on_host(await)), first(expected.scales())));
     ASSERT_EQ(found.biases().has_value(), expected.biases().has_value());
-    if (found.biases())
+    if (found.biases()) {
       EXPECT_TRUE(same_bits(first(found.biases()->on_host(await)), first(*expected.biases())));
+    }
   }
 
   std::unique_ptr<Backend> gpu_ = make_backend("cuda", {});
