@@ -9,6 +9,7 @@
 #include "ops/cuda/many_rows_bringer_sm90.h"
 #include "ops/cuda/many_rows_products_sm90.h"
 #include "ops/cuda/many_rows_result.h"
+#include "ops/cuda/many_rows_waiting_sm90.h"
 
 namespace strake::cuda {
 
@@ -62,30 +63,6 @@ struct ManyRowsKernel : ManyRowsBlock<Fragment, kTokens> {
       }
     }
   }
-  // The same with two sums in registers: where two leaves are a node's, the second one's products
-  // follow the first one's without a pause.
-  __device__ void sum_pairs(Products& products) const {
-    const int last = p.sum_begin[piece + 1] - 1;
-    float(&sums)[kRegisters] = products.sums[1];
-    int height = 0;
-    for (int index = p.sum_begin[piece]; index <= last; ++index) {
-      const bool is_pair =
-          index < last && p.sums[index].merges == 0 && p.sums[index + 1].merges > 0;
-      if (is_pair) products.template sum<0>(p.sums[index++].tiles);
-      products.template sum<1>(p.sums[index].tiles);
-      products.finish();
-      products.template scale<1>();
-      int merges = p.sums[index].merges;
-      if (is_pair) {
-        products.template scale<0>();
-#pragma unroll
-        for (int i = 0; i < kRegisters; ++i) sums[i] = products.sums[0][i] + sums[i];
-        --merges;
-      }
-      for (; merges > 0; --merges) add(sums, level(--height));
-      if (index < last) store(level(height++), sums);
-    }
-  }
 
   // Registers 4 i .. 4 i + 3 of a thread's sums to where they belong.
   __device__ void write(ManyRowsParameters::Place place, int i, float4 sums) const {
@@ -93,16 +70,59 @@ struct ManyRowsKernel : ManyRowsBlock<Fragment, kTokens> {
                             place.token_block * kTokens + 8 * i, lane, sums);
   }
 
+  // The tiles of a block with two sums in registers: where two leaves are a node's, the second
+  // one's products follow the first one's without a pause, and those of the next node while their
+  // sum waits.
+  __device__ void multiply_pairs() const {
+    Products products(*this);
+    float(&sums)[kRegisters] = products.sums[1];
+    const auto nothing = [](int, int) { return NothingBeside{}; };
+    WaitingSum<ManyRowsKernel> waiting{*this, sums};
+    const int last = p.sum_begin[piece + 1] - 1;
+    for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
+      int height = 0;
+      for (int index = p.sum_begin[piece]; index <= last; ++index) {
+        int merges = p.sums[index].merges;
+        products.template sum<0>(p.sums[index].tiles, waiting);
+        const bool is_pair = index < last && merges == 0 && p.sums[index + 1].merges > 0;
+        if (is_pair) {
+          products.template sum<1>(p.sums[++index].tiles, nothing);
+          merges = p.sums[index].merges - 1;
+        }
+        products.finish();
+        products.template scale<0>();
+        if (is_pair) products.template scale<1>();
+#pragma unroll
+        for (int i = 0; i < kRegisters; ++i)
+          sums[i] = is_pair ? products.sums[0][i] + sums[i] : products.sums[0][i];
+        waiting.is_some = true;
+        waiting.merges = merges;
+        waiting.height = height;
+        height -= merges;
+        if (index < last) {
+          waiting.is_result = false;
+          waiting.to = level(height++);
+        } else if (p.pieces == 1) {
+          waiting.is_result = true;
+          waiting.place = p.place(walk.tile);
+        } else {
+          // The stages are read for the last time: a cluster in pieces makes one tile.
+          asm volatile("bar.sync 1, %0;" ::"n"(kProductThreads) : "memory");
+          waiting.to = reinterpret_cast<float4*>(memory) + threadIdx.x;
+        }
+      }
+    }
+    waiting.finish();
+  }
+
+  // The same with one sum there.
   __device__ void multiply() const {
     Products products(*this);
     for (TileWalk walk(p, cluster_blocks()); walk.more(); walk.next()) {
-      if constexpr (Shape::kPairs)
-        sum_pairs(products);
-      else
-        sum_tree(products);
-      const float(&sums)[kRegisters] = products.result();
+      sum_tree(products);
+      const float(&sums)[kRegisters] = products.sums[0];
       if (p.pieces > 1) {
-        // The stages are read for the last time: a cluster in pieces makes one tile.
+        // As above.
         asm volatile("bar.sync 1, %0;" ::"n"(kProductThreads) : "memory");
         store(reinterpret_cast<float4*>(memory) + threadIdx.x, sums);
       } else {
@@ -175,7 +195,10 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
     kernel.leave([] {});
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers::kMultiply));
-    kernel.multiply();
+    if constexpr (ManyRowsShape<Fragment, kTokens>::kPairs)
+      kernel.multiply_pairs();
+    else
+      kernel.multiply();
     __syncwarp();
     kernel.leave([&] { kernel.combine(); });
   }

@@ -152,6 +152,20 @@ double cycles_of_tile(int tokens, int resident, int levels) {
   }
 }
 
+// Whether sums go their way beside the products of the next ones, also those of the next tile.
+bool hides_ends(const ManyRowsTiling& tiling) { return tiling.tokens == 128; }
+
+// Cycles without products where a sum ends.
+double cycles_of_sums(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  const double of_sum = hides_ends(tiling) ? 400.0 : 930.0 + 1.6 * tiling.tokens;
+  return schedule.sum_begin[1] * of_sum + deeper_levels(tiling, schedule) * 1200.0;
+}
+
+// Cycles in which a tile goes out, and in pieces a block starts and gets the others' sums.
+double cycles_of_end(const ManyRowsTiling& tiling) {
+  return tiling.pieces > 1 ? 5900.0 + 4.5 * tiling.tokens : 1700.0 + 3.0 * tiling.tokens;
+}
+
 // Blocks that a multiprocessor has room for.
 int most_resident(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
   if (tiling.tokens > 64) return 1;
@@ -234,15 +248,11 @@ std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumT
       const int resident = clusters * pieces > size.multiprocessors ? most : 1;
       const int64_t at_once = clusters_at_once(size.multiprocessors, pieces, most);
       const auto waves = static_cast<double>((clusters + at_once - 1) / at_once);
-      // Sums of a piece end with a pause of the tensor cores, a tile with its way out, a piece with
-      // its block's start and the others' sums.
-      const double sums = schedule->sum_begin[1] * (930.0 + 1.6 * tokens) +
-                          deeper_levels(tiling, *schedule) * 4000.0;
-      const double end = 1700 + 3.0 * tokens + (pieces > 1 ? 4200 + 1.5 * tokens : 0);
-      const double time =
-          waves * (schedule->longest(pieces) *
-                       cycles_of_tile(tokens, resident, shared_levels(tiling, *schedule)) +
-                   sums + end);
+      const double tile = schedule->longest(pieces) *
+                              cycles_of_tile(tokens, resident, shared_levels(tiling, *schedule)) +
+                          cycles_of_sums(tiling, *schedule);
+      const double ends = hides_ends(tiling) && pieces == 1 ? 1 : waves;
+      const double time = waves * tile + ends * cycles_of_end(tiling);
       if (time < least) {
         least = time;
         best = tiling;
