@@ -31,9 +31,10 @@ struct ManyRowsProducts {
   bool is_unreleased = false;  // the stage before
 
   __device__ ManyRowsProducts(const ManyRowsBlock<Fragment, kTokens>& block) : k(block) {
-    const TileWalk walk(k.p, k.cluster_blocks());
+    const TileWalk walk(k.p);
     left = walk.more() ? (walk.end - walk.tile + walk.step - 1) / walk.step * k.piece_tiles() : 0;
-    empty = address_in_block(k.empty(0), k.piece * k.p.share_x + k.lane % k.p.share_x);
+    const int first = k.p.in_memory ? 0 : k.piece * k.p.share_x;
+    empty = address_in_block(k.empty(0), first + k.lane % k.p.share_x);
     prepare();
   }
 

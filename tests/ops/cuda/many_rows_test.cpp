@@ -215,34 +215,40 @@ void expect_same_bits(const MatrixKind& kind, const HostMatrix& host, const Pack
                       const Activations& x, const TiledSum& sum) {
   const DeviceArray<float> workspace(static_cast<size_t>(many_rows_workspace_bytes(device())) /
                                      sizeof(float));
+  workspace.fill(0);
   // Some blocks make several tiles each, one after the other.
   ManyRowsDevice small = device();
   small.multiprocessors = 3;
   std::vector<float> first;
-  for (const int tokens : {32, 64, 128, 256}) {
-    for (const int share_x : {1, 2, 4}) {
-      for (const int pieces : {1, 2, 4, 8}) {
-        const ManyRowsTiling tiling{tokens, share_x, pieces};
-        const auto schedule = many_rows_schedule(sum.tree, 0, {}, pieces, {sum.order, sum.tokens});
-        if (!schedule || !can_have(tiling, *schedule)) continue;
-        for (const ManyRowsDevice& on : {device(), small}) {
-          const auto found = result(sum.tokens * host.rows, [&](float* out) {
-            many_rows_wgmma({.w = w,
-                             .x = x.rows(sum.tokens),
-                             .out = out,
-                             .device = on,
-                             .stream = nullptr,
-                             .workspace = workspace.data()},
-                            {sum.tree, 0, {}, sum.order}, tiling);
-          });
-          if (first.empty()) first = found;
-          EXPECT_TRUE(same_bits(found, first))
-              << tokens << " tokens of " << sum.tokens << ", " << share_x << " share, " << pieces
-              << " pieces, " << on.multiprocessors << " multiprocessors";
-        }
-      }
+  const auto check_tiling = [&](const ManyRowsTiling& tiling) {
+    const auto schedule =
+        many_rows_schedule(sum.tree, 0, {}, tiling.pieces, {sum.order, sum.tokens});
+    if (!schedule || !can_have(tiling, *schedule)) return;
+    for (const ManyRowsDevice& on : {device(), small}) {
+      if (tiling.in_memory &&
+          !can_meet_in_memory(tiling, {sum.tokens, host.rows, on.multiprocessors, true}))
+        continue;
+      const auto found = result(sum.tokens * host.rows, [&](float* out) {
+        many_rows_wgmma({.w = w,
+                         .x = x.rows(sum.tokens),
+                         .out = out,
+                         .device = on,
+                         .stream = nullptr,
+                         .workspace = workspace.data()},
+                        {sum.tree, 0, {}, sum.order}, tiling);
+      });
+      if (first.empty()) first = found;
+      EXPECT_TRUE(same_bits(found, first))
+          << tiling.tokens << " tokens of " << sum.tokens << ", " << tiling.share_x << " share, "
+          << tiling.pieces << " pieces" << (tiling.in_memory ? " in memory, " : ", ")
+          << on.multiprocessors << " multiprocessors";
     }
-  }
+  };
+  for (const int tokens : {32, 64, 128, 256})
+    for (const int share_x : {1, 2, 4})
+      for (const int pieces : {1, 2, 4, 8})
+        for (const bool in_memory : {false, true})
+          check_tiling({tokens, share_x, pieces, in_memory});
   EXPECT_LE(relative_error(first, reference(x, host, sum.tokens)), bound(kind, DType::kBF16));
 }
 
