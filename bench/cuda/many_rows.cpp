@@ -138,12 +138,14 @@ std::vector<cuda::ManyRowsTiling> tilings_for(int64_t rows) {
       for (const int pieces : {1, 2, 4, 8})
         if (share_x == 1 || (pieces == 1 && tokens >= 128))
           tilings.push_back({tokens, share_x, pieces});
+    for (const int pieces : {2, 4, 8}) tilings.push_back({tokens, 1, pieces, true});
   }
   return tilings;
 }
 
 std::string name_of(const cuda::ManyRowsTiling& tiling) {
-  return fmt::format("{}.{}.{}", tiling.tokens, tiling.share_x, tiling.pieces);
+  return fmt::format("{}.{}.{}{}", tiling.tokens, tiling.share_x, tiling.pieces,
+                     tiling.in_memory ? "m" : "");
 }
 
 // All tilings of a product in one order of its sums, the fastest first.
@@ -156,12 +158,15 @@ void bench_tilings(const CudaBench& bench, Backend& backend, const ColdWeights& 
   Tensor out = x.beside(DType::kF32, {rows, outputs});
   const cuda::ManyRowsActivations activations{x.bytes().data(), x.dtype(), inputs, rows};
   const cuda::ManyRowsDevice device = cuda::many_rows_device();
-  Tensor workspace = x.beside(DType::kU8, {cuda::many_rows_workspace_bytes(device)});
+  Tensor workspace =
+      Tensor::zeros(DType::kU8, {cuda::many_rows_workspace_bytes(device)}, backend.place());
+  const cuda::ManyRowsSize size{rows, outputs, device.multiprocessors, true};
   Figures figures;
   for (const cuda::ManyRowsTiling& tiling : tilings_for(rows)) {
     const auto schedule =
         cuda::many_rows_schedule(sums.tree, root, {}, tiling.pieces, {order, rows});
     if (!schedule || !can_have(tiling, *schedule)) continue;
+    if (tiling.in_memory && !can_meet_in_memory(tiling, size)) continue;
     const double seconds = graph_seconds(backend, weights.count(), [&](int i) {
       const cuda::PackedWeight w = cuda::as_gpu_weight(weights[i]).packed();
       many_rows_wgmma({.w = w,
@@ -175,8 +180,7 @@ void bench_tilings(const CudaBench& bench, Backend& backend, const ColdWeights& 
     figures.push_back({name_of(tiling), 1e6 * seconds, 1});
   }
   std::ranges::stable_sort(figures, {}, &Figure::value);
-  const auto chosen =
-      choose_tiling({rows, outputs, device.multiprocessors, true}, sums.tree, root, order);
+  const auto chosen = choose_tiling(size, sums.tree, root, order);
   bench.table.list(fmt::format("{:<12} {:>5} x {:<5} M={:<4} {}, chosen {}; us:",
                                strake::name_of(weights[0].format()), outputs, inputs, rows,
                                order == cuda::LeafOrder::kChain ? "chain" : "tree",

@@ -171,7 +171,7 @@ class CudaBackend final : public Backend {
   FewRowsDevice few_rows_;
   ManyRowsDevice many_rows_;
   std::optional<Tensor> workspace_;     // zeros, of few_rows()
-  std::optional<Tensor> waiting_sums_;  // of many_rows()
+  std::optional<Tensor> waiting_sums_;  // zeros at first, of many_rows()
   // Weights are read before the kernel before has ended: not those that it may have packed.
   Order next_product_ = Order::kAfter;
   Tensor invalid_;  // int32 [1]: whether some router's logit was not a number

@@ -75,6 +75,7 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   p.row_k_tiles = shape.leaves.total_tiles();
   p.share_x = tiling.share_x;
   p.pieces = tiling.pieces;
+  p.in_memory = tiling.in_memory;
   const int row_blocks = (p.outputs + kBlockOutputs - 1) / kBlockOutputs;
   p.row_groups = (row_blocks + p.share_x - 1) / p.share_x;
   p.token_blocks = (p.tokens + tiling.tokens - 1) / tiling.tokens;
@@ -82,6 +83,11 @@ ManyRowsParameters parameters(const ManyRowsCall& call, const ManyRowsSchedule& 
   p.levels = shared_levels(tiling, schedule);
   p.deeper = call.workspace;
   p.deeper_levels = deeper_levels(tiling, schedule);
+  if (tiling.in_memory) {
+    p.piece_sums = call.workspace;
+    p.arrivals = reinterpret_cast<unsigned*>(reinterpret_cast<std::byte*>(call.workspace) +
+                                             call.device.multiprocessors * kDeeperBytes);
+  }
   p.follows = call.follows;
   p.leads = call.leads;
   p.sum_factor = E2M1Fragment::sum_factor(shape.format.scaling, call.w.tensor_scale);
@@ -129,6 +135,10 @@ void visit_fragment(const PackedWeight& w, DType x, Start&& start) {
   }
 }
 
+ManyRowsSize size_of(const ManyRowsCall& call) {
+  return {call.x.tokens, call.w.shape.rows, call.device.multiprocessors, call.workspace != nullptr};
+}
+
 ManyRowsSchedule schedule_of(const ManyRowsNode& node, int64_t tokens, int pieces) {
   const SumOrder order{node.order, tokens};
   const auto schedule = many_rows_schedule(node.tree, node.node, node.begin, pieces, order);
@@ -148,7 +158,7 @@ ManyRowsDevice many_rows_device() {
 }
 
 int64_t many_rows_workspace_bytes(const ManyRowsDevice& device) {
-  return device.has_wgmma ? device.multiprocessors * kDeeperBytes : 0;
+  return device.has_wgmma ? many_rows_memory_bytes(device.multiprocessors) : 0;
 }
 
 bool takes_wgmma(const ManyRowsActivations& x) {
@@ -158,8 +168,10 @@ bool takes_wgmma(const ManyRowsActivations& x) {
 void many_rows_wgmma(const ManyRowsCall& call, const ManyRowsNode& node,
                      const ManyRowsTiling& tiling) {
   const ManyRowsSchedule schedule = schedule_of(node, call.x.tokens, tiling.pieces);
-  if (deeper_levels(tiling, schedule) > 0 && call.workspace == nullptr)
+  if (call.workspace == nullptr && (tiling.in_memory || deeper_levels(tiling, schedule) > 0))
     unsupported("a tiling that needs a workspace");
+  if (tiling.in_memory && !can_meet_in_memory(tiling, size_of(call)))
+    unsupported("a tiling that needs more of the workspace");
   ManyRowsParameters p = parameters(call, schedule, tiling);
   p.x = boxes_of(call.x, call.w.shape.leaves.inputs(), tiling.tokens / tiling.share_x);
   const PackedPointers weights = pointers(call.w);
@@ -185,8 +197,7 @@ void many_rows_mma(const ManyRowsCall& call, const ManyRowsNode& node) {
 
 void many_rows(const ManyRowsCall& call, const PartialSums& sums, LeafOrder order) {
   const bool wgmma = call.device.has_wgmma && takes_wgmma(call.x);
-  const ManyRowsSize size{call.x.tokens, call.w.shape.rows, call.device.multiprocessors,
-                          call.workspace != nullptr};
+  const ManyRowsSize size = size_of(call);
   ManyRowsCall part = call;
   PackedPlace begin;
   for (const int index : sums.nodes) {

@@ -35,8 +35,8 @@ struct ManyRowsCall {
   ManyRowsDevice device;
   cudaStream_t stream;
   DType out_dtype = DType::kF32;  // floating; sums are rounded to it
-  // Memory for sums that wait for others, many_rows_workspace_bytes(), or none: then fewer tilings
-  // are possible. Calls that run one after the other may share it.
+  // Memory for sums that wait for others, many_rows_workspace_bytes(), zeros at first, or none:
+  // then fewer tilings are possible. Calls that run one after the other may share it.
   float* workspace = nullptr;
   // Whether it has x in common with the call right before it in the stream, and with the next one:
   // one fills the multiprocessors that the other leaves.

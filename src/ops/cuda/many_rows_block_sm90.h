@@ -15,17 +15,17 @@ struct TileWalk {
   int step;
   int end;
 
-  __device__ TileWalk(const ManyRowsParameters& parameters, int cluster_blocks)
+  __device__ explicit TileWalk(const ManyRowsParameters& parameters)
       : p(parameters),
-        tile(blockIdx.x / cluster_blocks),
-        step(gridDim.x / cluster_blocks),
+        tile(blockIdx.x / p.tile_blocks()),
+        step(gridDim.x / p.tile_blocks()),
         end(p.tiles()) {}
   __device__ bool more() const { return tile < end; }
   __device__ void next() { tile += step; }
 };
 
-// What all threads of a block know: where it is in its cluster, and how its shared memory is
-// divided.
+// What all threads of a block know: where it is among those of its tile, and how its shared memory
+// is divided.
 template <class Fragment, int kTokens>
 struct ManyRowsBlock {
   using Shape = ManyRowsShape<Fragment, kTokens>;
@@ -48,7 +48,6 @@ struct ManyRowsBlock {
     return Shape::weights_at(stages()) + stage * Shape::kWeightBytes +
            of_warp * Fragment::kSlotBytes;
   }
-  __device__ int cluster_blocks() const { return p.share_x * p.pieces; }
   __device__ int row_block(int row_group) const { return row_group * p.share_x + share; }
 
   __device__ void init_barriers() const {

@@ -93,7 +93,7 @@ struct ManyRowsBringer {
   // All tiles of this block.
   __device__ void run() {
     if (next >= turns) return;
-    for (TileWalk walk(k.p, k.cluster_blocks()); walk.more(); walk.next()) {
+    for (TileWalk walk(k.p); walk.more(); walk.next()) {
       const ManyRowsParameters::Place place = k.p.place(walk.tile);
       begin_row(place.row_group);
       int index = 0;

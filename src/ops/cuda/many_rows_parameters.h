@@ -16,6 +16,11 @@ inline constexpr int kMaxPieces = 8;
 // takes of that.
 inline constexpr int kMostDeeper = 2;
 inline constexpr int64_t kDeeperBytes = int64_t{kMostDeeper} * kBlockOutputs * 128 * 4;
+// What a call has in device memory: that, or pieces of sums, for each multiprocessor, and behind
+// all a count for each, which is zero between calls.
+inline constexpr int64_t many_rows_memory_bytes(int multiprocessors) {
+  return multiprocessors * (kDeeperBytes + int64_t{sizeof(unsigned)});
+}
 inline constexpr int kMaxRuns = kMaxLeaves + kMaxPieces - 1;
 
 struct ManyRowsParameters {
@@ -39,14 +44,17 @@ struct ManyRowsParameters {
   int row_k_tiles;  // packed tiles of a row tile
   int share_x;      // blocks that share activations
   int pieces;       // blocks that share a sum
+  bool in_memory;   // its pieces meet there, not in a cluster
   int row_groups;   // of share_x blocks of outputs
   int token_blocks;
   int band;       // token blocks that all rows go through before the next ones
   int levels;     // of the stack of sums in shared memory
   float* deeper;  // those below, a block's after the other's
   int deeper_levels;
-  float sum_factor;  // of each leaf, where the format has one
-  bool follows;      // ManyRowsCall's
+  float* piece_sums;   // in memory, a block's after the other's
+  unsigned* arrivals;  // of pieces there, for each tile of the result
+  float sum_factor;    // of each leaf, where the format has one
+  bool follows;        // ManyRowsCall's
   bool leads;
   int piece_tile[kMaxPieces + 1];  // where a piece begins in a packed row
   int run_begin[kMaxPieces + 1];
@@ -54,8 +62,11 @@ struct ManyRowsParameters {
   Run runs[kMaxRuns];
   Sum sums[kMaxLeaves];
 
-  // Tiles of the result, for a cluster each. Those at work together have few rows of weights, and
-  // a band of x, which stay in the L2 cache meanwhile.
+  constexpr int tile_blocks() const { return share_x * pieces; }
+  constexpr int cluster_blocks() const { return in_memory ? 1 : tile_blocks(); }
+
+  // Tiles of the result, for so many blocks each. Those at work together have few rows of weights,
+  // and a band of x, which stay in the L2 cache meanwhile.
   struct Place {
     int row_group;
     int token_block;

@@ -152,6 +152,22 @@ double cycles_of_tile(int tokens, int resident, int levels) {
   }
 }
 
+// Whether sums go their way beside the products of the next ones, also those of the next tile.
+bool hides_ends(const ManyRowsTiling& tiling) { return tiling.tokens == 128; }
+
+// Cycles without products where a sum ends.
+double cycles_of_sums(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  const double of_sum = hides_ends(tiling) ? 400.0 : 930.0 + 1.6 * tiling.tokens;
+  return schedule.sum_begin[1] * of_sum + deeper_levels(tiling, schedule) * 1200.0;
+}
+
+// Cycles in which a tile goes out, and in pieces a block starts and gets the others' sums: in
+// memory the last one all of them.
+double cycles_of_end(const ManyRowsTiling& tiling) {
+  if (tiling.in_memory) return 6000.0 + (3.0 + 12.0 * tiling.pieces) * tiling.tokens;
+  return tiling.pieces > 1 ? 5900.0 + 4.5 * tiling.tokens : 1700.0 + 3.0 * tiling.tokens;
+}
+
 // Blocks that a multiprocessor has room for.
 int most_resident(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
   if (tiling.tokens > 64) return 1;
@@ -163,6 +179,29 @@ int most_resident(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule
 int64_t clusters_at_once(int multiprocessors, int blocks, int resident) {
   const int64_t all = int64_t{multiprocessors} * resident / blocks;
   return std::max<int64_t>(1, blocks <= 2 ? all : all * 10 / 11);
+}
+
+int64_t row_blocks(const ManyRowsSize& size) {
+  return (size.outputs + kBlockOutputs - 1) / kBlockOutputs;
+}
+int64_t tiles_of(const ManyRowsTiling& tiling, const ManyRowsSize& size) {
+  return row_blocks(size) * ((size.tokens + tiling.tokens - 1) / tiling.tokens);
+}
+
+double cycles_of(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule,
+                 const ManyRowsSize& size) {
+  const int64_t tiles = tiles_of(tiling, size);
+  const int most = most_resident(tiling, schedule);
+  const int resident = tiles * tiling.pieces > size.multiprocessors ? most : 1;
+  const int64_t groups = tiling.in_memory ? tiles * tiling.pieces : tiles;
+  const int64_t at_once =
+      clusters_at_once(size.multiprocessors, tiling.in_memory ? 1 : tiling.pieces, most);
+  const auto waves = static_cast<double>((groups + at_once - 1) / at_once);
+  const double tile = schedule.longest(tiling.pieces) *
+                          cycles_of_tile(tiling.tokens, resident, shared_levels(tiling, schedule)) +
+                      cycles_of_sums(tiling, schedule);
+  const double ends = hides_ends(tiling) && tiling.pieces == 1 ? 1 : waves;
+  return waves * tile + ends * cycles_of_end(tiling);
 }
 
 }  // namespace
@@ -210,6 +249,7 @@ int shared_levels(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule
 }
 
 bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
+  if (tiling.in_memory && (tiling.share_x > 1 || tiling.pieces == 1)) return false;
   if (tiling.share_x * tiling.pieces > kMaxPieces || tiling.tokens / 8 < tiling.pieces)
     return false;
   if (tiling.tokens == 256) return schedule.deepest == 0;
@@ -217,41 +257,37 @@ bool can_have(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
   return shared_levels(tiling, schedule) <= most_levels(tiling.tokens);
 }
 
+bool can_meet_in_memory(const ManyRowsTiling& tiling, const ManyRowsSize& size) {
+  const int64_t tiles = tiles_of(tiling, size);
+  const int64_t bytes = tiles * tiling.pieces * tiling.tokens * kBlockOutputs * int64_t{4};
+  return size.has_workspace && tiles <= size.multiprocessors &&
+         bytes <= size.multiprocessors * kDeeperBytes;
+}
+
 std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumTree& tree, int node,
                                             LeafOrder order) {
   std::optional<ManyRowsTiling> best;
   double least = std::numeric_limits<double>::infinity();
-  const int64_t row_blocks = (size.outputs + kBlockOutputs - 1) / kBlockOutputs;
   for (const int pieces : {1, 2, 4, 8}) {
     const auto schedule = many_rows_schedule(tree, node, {}, pieces, {order, size.tokens});
     if (!schedule) continue;
     for (const int tokens : {32, 64, 128, 256}) {
-      const ManyRowsTiling tiling{tokens, 1, pieces};
-      if (!can_have(tiling, *schedule)) continue;
-      if (deeper_levels(tiling, *schedule) > 0 && !size.has_workspace) continue;
-      const int64_t clusters = row_blocks * ((size.tokens + tokens - 1) / tokens);
-      const int most = most_resident(tiling, *schedule);
-      const int resident = clusters * pieces > size.multiprocessors ? most : 1;
-      const int64_t at_once = clusters_at_once(size.multiprocessors, pieces, most);
-      const auto waves = static_cast<double>((clusters + at_once - 1) / at_once);
-      // Sums of a piece end with a pause of the tensor cores, a tile with its way out, a piece with
-      // its block's start and the others' sums.
-      const double sums = schedule->sum_begin[1] * (930.0 + 1.6 * tokens) +
-                          deeper_levels(tiling, *schedule) * 4000.0;
-      const double end = 1700 + 3.0 * tokens + (pieces > 1 ? 4200 + 1.5 * tokens : 0);
-      const double time =
-          waves * (schedule->longest(pieces) *
-                       cycles_of_tile(tokens, resident, shared_levels(tiling, *schedule)) +
-                   sums + end);
-      if (time < least) {
-        least = time;
-        best = tiling;
+      for (const bool in_memory : {false, true}) {
+        const ManyRowsTiling tiling{tokens, 1, pieces, in_memory};
+        if (!can_have(tiling, *schedule)) continue;
+        if (deeper_levels(tiling, *schedule) > 0 && !size.has_workspace) continue;
+        if (in_memory && !can_meet_in_memory(tiling, size)) continue;
+        const double time = cycles_of(tiling, *schedule, size);
+        if (time < least) {
+          least = time;
+          best = tiling;
+        }
       }
     }
   }
   // Measured: 1 to 14 % faster along a tree, slower along a chain.
   if (best == ManyRowsTiling{128, 1, 1} && order == LeafOrder::kTree && size.tokens >= 512 &&
-      row_blocks % 2 == 0)
+      row_blocks(size) % 2 == 0)
     best->share_x = 2;
   return best;
 }

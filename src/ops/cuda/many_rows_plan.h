@@ -28,6 +28,8 @@ struct ManyRowsTiling {
   int tokens = 0;   // of a tile: 32, 64, 128, 256 (with one sum alone)
   int share_x = 1;  // neighbouring blocks of outputs that bring activations for each other
   int pieces = 1;   // blocks that a tile's sum is divided over
+  // Their sums meet in memory, not in a cluster, which is slower, but lets them be anywhere.
+  bool in_memory = false;
   friend bool operator==(const ManyRowsTiling&, const ManyRowsTiling&) = default;
 };
 
@@ -66,6 +68,8 @@ struct ManyRowsSize {
   int multiprocessors;
   bool has_workspace = false;
 };
+// Whether the workspace has room for this tiling, whose pieces meet there.
+bool can_meet_in_memory(const ManyRowsTiling& tiling, const ManyRowsSize& size);
 // The fastest by a model of the kernel's time; nothing where no tiling can do it.
 std::optional<ManyRowsTiling> choose_tiling(const ManyRowsSize& size, const SumTree& tree, int node,
                                             LeafOrder order);

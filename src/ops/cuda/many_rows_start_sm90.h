@@ -16,12 +16,12 @@ void start_tokens(const ManyRowsStart& start) {
   const int shared = ManyRowsShape<Fragment, kTokens>::shared_bytes(p.levels);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
         "product with many rows");
-  const int cluster = p.share_x * p.pieces;
-  // A cluster in pieces makes one tile; others take tile after tile.
-  int clusters = p.tiles();
+  const int cluster = p.cluster_blocks();
+  // Blocks with pieces make one tile; others take tile after tile.
+  int groups = p.tiles();
   if (p.pieces == 1)
-    clusters = std::min(clusters, std::max(1, start.device.multiprocessors *
-                                                  ManyRowsRegisters<kTokens>::kBlocks / cluster));
+    groups = std::min(groups, std::max(1, start.device.multiprocessors *
+                                              ManyRowsRegisters<kTokens>::kBlocks / cluster));
   cudaLaunchAttribute attributes[2]{};
   unsigned count = 0;
   if (cluster > 1) {
@@ -33,7 +33,7 @@ void start_tokens(const ManyRowsStart& start) {
     attributes[count++].val.programmaticStreamSerializationAllowed = 1;
   }
   cudaLaunchConfig_t config{};
-  config.gridDim = static_cast<unsigned>(clusters * cluster);
+  config.gridDim = static_cast<unsigned>(groups * p.tile_blocks());
   config.blockDim = kManyRowsThreads;
   config.dynamicSmemBytes = static_cast<size_t>(shared);
   config.stream = start.stream;

@@ -54,7 +54,7 @@ float* CudaBackend::many_rows_workspace() {
   if (bytes == 0) return nullptr;
   if (!waiting_sums_) {
     if (gpu_memory_->is_recording()) return nullptr;  // it outlives the recording
-    waiting_sums_ = Tensor::empty(DType::kU8, {bytes}, memory_);
+    waiting_sums_ = Tensor::zeros(DType::kU8, {bytes}, memory_);
   }
   return reinterpret_cast<float*>(waiting_sums_->mutable_bytes().data());
 }

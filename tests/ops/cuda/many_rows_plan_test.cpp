@@ -171,6 +171,13 @@ TEST(ManyRowsPlan, TilesCoverTheResultOnce) {
       }
 }
 
+// Equal leaves.
+SumTree even_tree(int64_t inputs, int leaves) {
+  std::vector<int64_t> cuts;
+  for (int leaf = 0; leaf <= leaves; ++leaf) cuts.push_back(inputs * leaf / leaves);
+  return SumTree(cuts);
+}
+
 TEST(ManyRowsPlan, ChoosesWhatAKernelHasRoomFor) {
   for (const auto& cuts : kCuts) {
     const SumTree tree(cuts);
@@ -182,15 +189,29 @@ TEST(ManyRowsPlan, ChoosesWhatAKernelHasRoomFor) {
           const auto schedule = many_rows_schedule(tree, 0, {}, tiling->pieces, {order, tokens});
           ASSERT_TRUE(schedule);
           EXPECT_TRUE(can_have(*tiling, *schedule));
+          EXPECT_FALSE(tiling->in_memory);
         }
   }
 }
 
-// Equal leaves.
-SumTree even_tree(int64_t inputs, int leaves) {
-  std::vector<int64_t> cuts;
-  for (int leaf = 0; leaf <= leaves; ++leaf) cuts.push_back(inputs * leaf / leaves);
-  return SumTree(cuts);
+TEST(ManyRowsPlan, PiecesMeetInMemoryWhereItHasRoom) {
+  // 32 tiles in four pieces each do not fit as clusters.
+  const ManyRowsSize size{128, 4096, 132, true};
+  const SumTree tree = even_tree(4096, 16);
+  for (const LeafOrder order : {LeafOrder::kTree, LeafOrder::kChain}) {
+    const auto tiling = choose_tiling(size, tree, 0, order);
+    ASSERT_TRUE(tiling);
+    EXPECT_EQ(*tiling, (ManyRowsTiling{128, 1, 4, true}));
+  }
+  EXPECT_TRUE(can_meet_in_memory({128, 1, 8, true}, size));
+  EXPECT_FALSE(can_meet_in_memory({256, 1, 8, true}, size));  // the same tiles, twice as large
+  EXPECT_FALSE(can_meet_in_memory({128, 1, 4, true}, {128, 4096, 132, false}));
+  // Counts for more tiles than there are.
+  EXPECT_FALSE(can_meet_in_memory({32, 1, 2, true}, {1024, 4096, 132, true}));
+  const auto schedule = many_rows_schedule(tree, 0, {}, 2, {LeafOrder::kTree, 128});
+  ASSERT_TRUE(schedule);
+  EXPECT_TRUE(can_have({128, 1, 2, true}, *schedule));
+  EXPECT_FALSE(can_have({128, 2, 2, true}, *schedule));
 }
 
 // Where a tiling was measured to be the fastest by a twelfth and more, on 132 multiprocessors.
@@ -199,16 +220,17 @@ TEST(ManyRowsPlan, ChoosesWhatIsFastestByFar) {
     int64_t outputs, inputs, tokens;
     LeafOrder order;
     ManyRowsTiling fastest;
+    bool has_workspace = true;
   };
   for (const Case& of : {Case{14336, 4096, 512, LeafOrder::kChain, {256, 1, 2}},
                          {4096, 4096, 512, LeafOrder::kChain, {256, 1, 2}},
-                         {4096, 4096, 128, LeafOrder::kTree, {64, 1, 2}},
+                         {4096, 4096, 128, LeafOrder::kTree, {64, 1, 2}, false},
                          {14336, 4096, 128, LeafOrder::kTree, {128, 1, 1}},
                          {4096, 14336, 2048, LeafOrder::kChain, {256, 1, 1}},
                          {4096, 4096, 2048, LeafOrder::kTree, {128, 2, 1}},
                          {8192, 8192, 128, LeafOrder::kTree, {128, 1, 2}}}) {
-    const auto chosen =
-        choose_tiling({of.tokens, of.outputs, 132, true}, even_tree(of.inputs, 16), 0, of.order);
+    const auto chosen = choose_tiling({of.tokens, of.outputs, 132, of.has_workspace},
+                                      even_tree(of.inputs, 16), 0, of.order);
     ASSERT_TRUE(chosen);
     EXPECT_EQ(*chosen, of.fastest)
         << of.outputs << " x " << of.inputs << ", " << of.tokens << ": " << chosen->tokens << "."
