@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/cuda/few_rows_kernel.h"
-#include "ops/cuda/few_rows_sums.h"
+#include "ops/cuda/few_rows_slices.h"
 
 namespace strake::cuda {
 
@@ -149,6 +149,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
     cursor.fill(ring);
     ring.leave();
   }
+  SliceSums<Work> slices(work, shared);
   bring_activations<Type>(work, shared);
 
   const int first_tile = p.leaves.tiles[work.first_leaf];
@@ -167,8 +168,11 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
 #pragma unroll 1
     for (; walk.at() < end_unit; walk.next()) {
       const LeafUnit unit = walk.unit();
-      float* const to = sums + (walk.at() - first_unit) * size;
+      const bool sliced = p.slices > 1;
+      float* const to = sliced ? slices.place(walk.item(), unit.leaf - work.first_leaf)
+                               : sums + (walk.at() - first_unit) * size;
       if (work.mixes()) {
+        if (sliced) slices.wait_for_place(walk.item());
         for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
         __syncwarp();
       }
@@ -211,22 +215,17 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
           cursor.fill(ring);
           ring.leave();
         }
+        if (sliced && !work.mixes()) slices.wait_for_place(walk.item());
         store_sums<kOctets>(work, unit, visit, leaf.sum, to);
         __syncwarp();
       }
+      if (sliced) slices.add_unit(walk.item());
     }
+    if (p.slices > 1) break;  // all items were taken at once
     __syncthreads();
-    bool* const shared_flag = reinterpret_cast<bool*>(shared + p.last_at);
-    if (p.slices == 1) {
-      finish_items(work, first, count, sums);
-    } else if (p.perfect != 0) {
-      finish_subtrees(work, first, count, sums, shared_flag);
-    } else {
-      float* const room =
-          reinterpret_cast<float*>(shared + p.sums_at) + (turn ^ 1) * p.units * size;
-      finish_leaves(work, first, count, sums, room, shared_flag);
-    }
+    finish_items(work, first, count, sums);
   }
+  slices.finish();
 }
 
 }  // namespace strake::cuda

@@ -83,6 +83,9 @@ struct RingShape {
   int scales_at = 0;
 };
 
+// Items of which a block with a slice gathers sums, at most.
+inline constexpr int kMostWindow = 32;
+
 // What rows multiply: one matrix all, or experts' that they choose.
 enum class Matrices { kOne, kExperts };
 
@@ -129,22 +132,23 @@ struct FewRowsParameters {
   int blocks;       // of a slice
   int block_items;  // but of experts' rows apart: a block's, and some blocks have one more
   int blocks_with_more;
-  int items_at_once;  // that a block takes
+  int items_at_once;  // that a block takes, waiting after them: all, where there are slices
   int turns;          // of a block, at most
   int columns;        // of sums for an item
   Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
-  unsigned* arrivals;  // zeros
+  unsigned* arrivals;  // of slices at an item: zeros
   // Where a block's shared memory has what; barriers stand first.
   int rings_at;
-  int sums_at;  // [2][units][columns][16 rows]
-  int units;    // of the largest slice: items_at_once times its leaves
-  int x_at;     // [x_rows * x_halves][x_row_bytes]
+  int sums_at;      // [units][columns][16 rows], twice where there are no slices
+  int units;        // of the largest slice: its leaves times items_at_once, or times the window
+  int window_bits;  // of slices: 2^window_bits items have a place for sums
+  int x_at;         // [x_rows * x_halves][x_row_bytes]
   int x_row_bytes;
   int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
   int group_sums;     // x_halves times x_rows, an even number
   int visits_at;      // ExpertVisits
-  int last_at;        // bool
+  int counts_at;      // of slices: [kMostWindow] unsigned
 };
 
 }  // namespace strake::cuda

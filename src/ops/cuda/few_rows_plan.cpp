@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 namespace strake::cuda {
 namespace {
@@ -28,17 +29,108 @@ int choose_items(int leaves, int warps, int share, int64_t most_units) {
   return best;
 }
 
+// Bits of a window of so many units at least, if there are so many items.
+int choose_window(int leaves, int64_t units, int share) {
+  int bits = 0;
+  while ((int64_t{leaves} << bits) < units && 1 << bits < std::min(share, kMostWindow)) ++bits;
+  return bits;
+}
+
 // As many stages of the ring as fit beside what else takes shared memory, if two do.
 bool set_ring(FewRowsParameters& p, PackedFormat format, const FewRowsSize& size,
               const FewRowsRing& ring, int64_t others) {
   int blocks = std::max(1, ring.chunk_bytes / format.tile_bytes() / format.tiles_per_block());
+  int stages = ring.stages;
+  if (p.slices > 1) {  // a chunk is of one leaf: what none fills is better used
+    int most = 0;
+    for (int leaf = 0; leaf < p.leaves.count; ++leaf)
+      most = std::max(most, p.leaves.tiles[leaf + 1] - p.leaves.tiles[leaf]);
+    most = (most / format.tiles_per_block() + 1) / 2 * 2;
+    if (most < blocks) {
+      stages = std::min(kMostStages, stages * blocks / most);
+      blocks = most;
+    }
+  }
   if (blocks > 1) blocks -= blocks % 2;  // two tiles are multiplied at a time
   p.chunk_tiles = blocks * format.tiles_per_block();
   p.ring.scales_at = p.chunk_tiles * format.tile_bytes();
   p.ring.stage_bytes = aligned(p.ring.scales_at + blocks * format.scale_block_bytes());
-  p.ring.stages = static_cast<int>(std::min<int64_t>(
-      (size.shared_bytes - others) / (size.warps * p.ring.stage_bytes), ring.stages));
+  p.ring.stages = static_cast<int>(
+      std::min<int64_t>((size.shared_bytes - others) / (size.warps * p.ring.stage_bytes), stages));
   return p.ring.stages >= 2;
+}
+
+// What is the same however leaves are divided. `items` are row tiles, of experts for each visit.
+struct Product {
+  PackedFormat format;
+  int64_t items;
+
+  int64_t group_sum_bytes(const FewRowsParameters& p, int tiles) const {
+    if (format.scaling != Scaling::kAffine16 && format.scaling != Scaling::kAffine32) return 0;
+    const int64_t floats = (has_two_places(format.coding) ? 2 : 1) * p.group_sums;
+    return int64_t{tiles} * kTileInputs / format.group * floats * 4;
+  }
+};
+
+// With so many slices of the leaves and the first of these rings that fits.
+FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSize& size,
+                   int slices, std::span<const FewRowsRing> rings) {
+  const int leaves = p.leaves.count;
+  int most_leaves = 0, most_tiles = 0;
+  for (int slice = 0; slice < slices; ++slice) {
+    const int first = slice * leaves / slices, end = (slice + 1) * leaves / slices;
+    most_leaves = std::max(most_leaves, end - first);
+    most_tiles = std::max(most_tiles, p.leaves.tiles[end] - p.leaves.tiles[first]);
+  }
+  const int blocks_of_slice = std::max(1, size.multiprocessors / slices);
+  const auto share = static_cast<int>(
+      std::min<int64_t>((product.items + blocks_of_slice - 1) / blocks_of_slice, 1 << 20));
+  p.slices = slices;
+  p.by_slices = Divisor(slices);
+  p.least_leaves = leaves / slices;
+  p.by_leaves[0] = Divisor(p.least_leaves);
+  p.by_leaves[1] = Divisor(p.least_leaves + 1);
+  p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
+  const int64_t x = int64_t{p.x_rows} * p.x_halves * p.x_row_bytes;
+  const int64_t group_sums = product.group_sum_bytes(p, most_tiles);
+  const int64_t visits = p.experts.rows > 0 ? kExpertVisitsBytes : 0;
+  p.rings_at = aligned(size.warps * kMostStages * 8);
+  const int64_t others = p.rings_at + x + group_sums + visits + 1024;
+  // Large chunks first, then many units: without slices warps wait for each other after them, with
+  // slices one may be so far ahead of another.
+  const int64_t unit_sums = int64_t{slices == 1 ? 2 : 1} * p.columns * kTileRows * 4;
+  const int64_t many =
+      slices == 1 ? std::max<int64_t>(size.warps, kSumBytes / unit_sums) : int64_t{2} * size.warps;
+  int64_t sums = 0;
+  bool fits = false;
+  for (const FewRowsRing& ring : rings)
+    for (const int64_t units : {many, int64_t{size.warps}}) {
+      if (fits || ring.stages == 0) continue;
+      if (slices == 1) {
+        p.items_at_once = choose_items(most_leaves, size.warps, share, units);
+        p.units = p.items_at_once * most_leaves;
+      } else {
+        p.items_at_once = share;
+        p.window_bits = choose_window(most_leaves, units, share);
+        p.units = most_leaves << p.window_bits;
+      }
+      sums = p.units * unit_sums;
+      fits = set_ring(p, product.format, size, ring, others + sums);
+    }
+  if (!fits) return {};
+  p.sums_at = p.rings_at + size.warps * p.ring.stages * p.ring.stage_bytes;
+  p.x_at = p.sums_at + aligned(static_cast<int>(sums));
+  p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
+  p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
+  p.counts_at = p.visits_at + aligned(static_cast<int>(visits));
+  const int64_t blocks = std::min<int64_t>(blocks_of_slice, product.items);
+  p.blocks = static_cast<int>(blocks);
+  p.block_items = static_cast<int>(product.items / blocks);
+  p.blocks_with_more = static_cast<int>(product.items % blocks);
+  const int64_t most_items = (product.items + blocks - 1) / blocks;
+  p.turns = static_cast<int>((most_items + p.items_at_once - 1) / p.items_at_once);
+  return {static_cast<int>(blocks) * slices,
+          p.counts_at + aligned(kMostWindow * static_cast<int>(sizeof(unsigned)))};
 }
 
 }  // namespace
@@ -50,69 +142,21 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   p.columns = p.x_rows;
   if (experts.rows > 0) p.columns = std::min(columns_at_once, experts.rows);
   if (mixes) p.columns = experts.tokens;
-  const int rows = p.x_rows * p.x_halves;
   p.group_sums = p.x_halves * (p.x_rows + p.x_rows % 2);
-  const bool affine = format.scaling == Scaling::kAffine16 || format.scaling == Scaling::kAffine32;
-  int64_t items = p.row_tiles;
-  if (experts.rows > 0) items *= mixes ? experts.groups : experts.rows;
-  if (items == 0) return {};
-  const int leaves = p.leaves.count;
-  for (int slices = 1; slices <= leaves; slices += p.perfect != 0 ? slices : 1) {
-    int most_leaves = 0, most_tiles = 0;
-    for (int slice = 0; slice < slices; ++slice) {
-      const int first = slice * leaves / slices, end = (slice + 1) * leaves / slices;
-      most_leaves = std::max(most_leaves, end - first);
-      most_tiles = std::max(most_tiles, p.leaves.tiles[end] - p.leaves.tiles[first]);
+  p.by_row_tiles = Divisor(p.row_tiles);
+  p.by_columns = Divisor(p.columns);
+  Product product = {format, p.row_tiles};
+  if (experts.rows > 0) product.items *= mixes ? experts.groups : experts.rows;
+  if (product.items == 0) return {};
+  FewRowsGrid grid = divide(p, product, size, 1, size.rings);
+  // Sums of slices meet in memory while others are at work: larger chunks are worth more slices.
+  if (product.items > kMaxArrivals) return grid;
+  for (const FewRowsRing& ring : size.rings)
+    for (int slices = 2; slices <= p.leaves.count; slices += p.perfect != 0 ? slices : 1) {
+      if (grid.blocks > 0) return grid;
+      grid = divide(p, product, size, slices, {&ring, 1});
     }
-    const int blocks_of_slice = std::max(1, size.multiprocessors / slices);
-    const auto share = static_cast<int>(
-        std::min<int64_t>((items + blocks_of_slice - 1) / blocks_of_slice, 1 << 20));
-    p.slices = slices;
-    p.by_slices = Divisor(slices);
-    p.by_row_tiles = Divisor(p.row_tiles);
-    p.least_leaves = leaves / slices;
-    p.by_leaves[0] = Divisor(p.least_leaves);
-    p.by_leaves[1] = Divisor(p.least_leaves + 1);
-    p.by_columns = Divisor(p.columns);
-    p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
-    const int64_t x = int64_t{rows} * p.x_row_bytes;
-    const int64_t group_floats = (has_two_places(format.coding) ? 2 : 1) * p.group_sums;
-    const int64_t group_sums =
-        affine ? int64_t{most_tiles} * kTileInputs / format.group * group_floats * 4 : 0;
-    const int64_t visits = experts.rows > 0 ? kExpertVisitsBytes : 0;
-    p.rings_at = aligned(size.warps * kMostStages * 8);
-    const int64_t others = p.rings_at + x + group_sums + visits + 1024;
-    // Large chunks first, then many units. Slices meet in memory, which takes its time: the less
-    // often the better.
-    const int64_t unit_sums = int64_t{2} * p.columns * kTileRows * 4;
-    const int64_t many =
-        std::max<int64_t>(size.warps * (slices == 1 ? 1 : 2), kSumBytes / unit_sums);
-    int64_t sums = 0;
-    bool fits = false;
-    for (const FewRowsRing& ring : size.rings)
-      for (const int64_t most_units : {many, int64_t{size.warps}}) {
-        if (fits || ring.stages == 0) continue;
-        p.items_at_once = choose_items(most_leaves, size.warps, share, most_units);
-        p.units = p.items_at_once * most_leaves;
-        sums = p.units * unit_sums;
-        fits = set_ring(p, format, size, ring, others + sums);
-      }
-    if (!fits) continue;
-    p.sums_at = p.rings_at + size.warps * p.ring.stages * p.ring.stage_bytes;
-    p.x_at = p.sums_at + aligned(static_cast<int>(sums));
-    p.group_sums_at = p.x_at + aligned(static_cast<int>(x));
-    p.visits_at = p.group_sums_at + aligned(static_cast<int>(group_sums));
-    p.last_at = p.visits_at + aligned(static_cast<int>(visits));
-    const int64_t blocks = std::min<int64_t>(blocks_of_slice, items);
-    p.blocks = static_cast<int>(blocks);
-    p.block_items = static_cast<int>(items / blocks);
-    p.blocks_with_more = static_cast<int>(items % blocks);
-    const int64_t most_items = (items + blocks - 1) / blocks;
-    p.turns = static_cast<int>((most_items + p.items_at_once - 1) / p.items_at_once);
-    if (slices > 1 && blocks * p.turns > kMaxArrivals) continue;
-    return {static_cast<int>(blocks) * slices, p.last_at + 128};
-  }
-  return {};
+  return grid;
 }
 
 }  // namespace strake::cuda

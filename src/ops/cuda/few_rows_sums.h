@@ -107,7 +107,7 @@ __device__ __forceinline__ void store_result(const FewRowsParameters& p, const S
 
 // Leaves' sums, `stride` apart in memory of the thread's own, to the results.
 __device__ __forceinline__ void combine_leaves(const FewRowsParameters& p, float* leaves,
-                                               int stride, const SumTarget& target) {
+                                               int64_t stride, const SumTarget& target) {
   int top = -1;
   for (int leaf = 0; leaf < p.leaves.count; ++leaf) {
     ++top;
@@ -123,8 +123,8 @@ __device__ __forceinline__ void combine_leaves(const FewRowsParameters& p, float
 }
 
 __device__ __forceinline__ float add(float a, float b) { return a + b; }
-__device__ __forceinline__ float4 add(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+__device__ __forceinline__ float2 add(float2 a, float2 b) {
+  return make_float2(a.x + b.x, a.y + b.y);
 }
 
 // The sum of load(first) .. load(first + kCount - 1) along a perfect tree, all loaded at once.
@@ -169,100 +169,6 @@ __device__ void finish_items(const Work& work, int first, int count, float* sums
     else
       combine_leaves(p, leaves, size, target);
   }
-}
-
-// Whether this block is the last of those with a slice to say so of the items from `first` on. What
-// they wrote before is then there to be read. All threads.
-template <class Work>
-__device__ bool is_last_slice(const Work& work, int first, bool* shared) {
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    unsigned* const arrivals = work.p.arrivals + work.turn_of(first);
-    *shared = atomicAdd(arrivals, 1u) == static_cast<unsigned>(work.p.slices) - 1;
-    if (*shared) *arrivals = 0;
-  }
-  __syncthreads();
-  if (*shared) __threadfence();
-  return *shared;
-}
-
-// Where blocks have slices of the leaves, sums go to memory, and the last block that brings its own
-// combines them all. Slices of a perfect tree are subtrees, and bring one sum.
-template <class Work>
-__device__ void finish_subtrees(const Work& work, int first, int count, const float* sums,
-                                bool* shared) {
-  const FewRowsParameters& p = work.p;
-  const int size = p.columns * kTileRows, fours = size / 4;
-  const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int slice = static_cast<int>(blockIdx.x) - work.block * p.slices;
-  const int64_t row_size = int64_t{p.row_tiles} * kTileRows;
-  const auto target_of = [&](int i) {
-    const SumPlace at(p, i * 4);
-    return SumTarget(work, first + at.item, at.column, at.row);
-  };
-  const auto place = [&](const SumTarget& target, int of) {
-    return reinterpret_cast<float4*>(
-        p.leaf_sums +
-        (int64_t{target.group * p.slices + of} * p.out_rows + target.out_row) * row_size +
-        target.output);
-  };
-  for (int i = thread; i < count * fours; i += threads) {
-    const SumTarget target = target_of(i);
-    if (target.out_row < 0) continue;
-    const float* const leaves = sums + SumPlace(p, i * 4).item * (work.leaves - 1) * size + i * 4;
-    *place(target, slice) = sum_perfect_of(work.leaves, [&](int leaf) {
-      return *reinterpret_cast<const float4*>(leaves + leaf * size);
-    });
-  }
-  if (is_last_slice(work, first, shared)) {
-    for (int i = thread; i < count * fours; i += threads) {
-      SumTarget target = target_of(i);
-      if (target.out_row < 0) continue;
-      const float4 sum =
-          sum_perfect_of(p.slices, [&](int of) { return __ldcg(place(target, of)); });
-      for (const float value : {sum.x, sum.y, sum.z, sum.w}) {
-        store_result(p, target, 0, value);
-        ++target.output;
-      }
-    }
-  }
-  __syncthreads();
-}
-
-// The same for any tree, leaf by leaf. `room` has as many floats as `sums`.
-template <class Work>
-__device__ void finish_leaves(const Work& work, int first, int count, const float* sums,
-                              float* room, bool* shared) {
-  const FewRowsParameters& p = work.p;
-  const int size = p.columns * kTileRows;
-  const auto thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int64_t row_size = int64_t{p.row_tiles} * kTileRows;
-  const auto place = [&](const SumTarget& target, int leaf) {
-    return p.leaf_sums +
-           (int64_t{target.group * p.leaves.count + leaf} * p.out_rows + target.out_row) *
-               row_size +
-           target.output;
-  };
-  for (int i = thread; i < count * work.leaves * size; i += threads) {
-    const SumPlace at(p, i);  // of a unit, not of an item
-    const int item = work.by_leaves.quotient(at.item);
-    const SumTarget target(work, first + item, at.column, at.row);
-    if (target.out_row >= 0)
-      *place(target, work.first_leaf + at.item - item * work.leaves) = sums[i];
-  }
-  if (is_last_slice(work, first, shared)) {
-    const int at_once = min(threads, p.units * size / p.leaves.count);
-    for (int i = thread; thread < at_once && i < count * size; i += at_once) {
-      const SumPlace at(p, i);
-      const SumTarget target(work, first + at.item, at.column, at.row);
-      if (target.out_row < 0) continue;
-      for (int leaf = 0; leaf < p.leaves.count; ++leaf)
-        room[leaf * at_once + thread] = __ldcg(place(target, leaf));
-      combine_leaves(p, room + thread, at_once, target);
-    }
-  }
-  __syncthreads();
 }
 
 }  // namespace strake::cuda

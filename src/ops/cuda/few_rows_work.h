@@ -94,10 +94,6 @@ struct FewRowsWork {
   __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
   // Units of this block's items before that one.
   __device__ int units_before(int item) const { return (item - first_item) * leaves; }
-  // Which turn of this block's takes them, counted over all blocks of a slice.
-  __device__ int turn_of(int first) const {
-    return block * p.turns + (first - first_item) / p.items_at_once;
-  }
 };
 
 // A warp's way through the units of a block: those of an item after those of the one before.
@@ -108,8 +104,9 @@ class UnitWalk {
 
   __device__ int at() const { return at_; }
   __device__ void next() { at_ += kWarps; }
+  __device__ int item() const { return work_.by_leaves.quotient(at_); }  // of the block's
   __device__ LeafUnit unit() const {
-    const int item = work_.by_leaves.quotient(at_);
+    const int item = this->item();
     LeafUnit unit = {work_.first_item + item, work_.first_leaf + at_ - item * work_.leaves};
     if constexpr (Work::kExperts) {
       const auto [part, row_tile] = ExpertItem(work_.p, unit.row_tile);

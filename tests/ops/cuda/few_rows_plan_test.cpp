@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -57,6 +58,33 @@ TEST(FewRowsPlan, BlocksTakeAllAtOnceWhereSumsAreFew) {
   ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
   EXPECT_EQ(p.units, 16);
   EXPECT_EQ(p.turns, 4);
+}
+
+TEST(FewRowsPlan, SlicesHaveAWindowOfItems) {
+  for (const Coding coding : {Coding::kUInt2, Coding::kUInt4, Coding::kE4M3})
+    for (const int inputs : {8192, 14336, 28672})
+      for (const int leaves : {3, 7, 8, 16}) {
+        FewRowsParameters p = product(28672, inputs / leaves / 64 * 64 * leaves, leaves, 16);
+        p.perfect = (leaves & (leaves - 1)) == 0 ? 1 : 0;
+        const PackedFormat format = {
+            coding, coding == Coding::kE4M3 ? Scaling::kE8M0 : Scaling::kAffine16, 32};
+        FewRowsSize size = kSize;
+        size.octets = 2;
+        const FewRowsGrid grid = plan_few_rows(p, format, size);
+        if (grid.blocks == 0) continue;
+        EXPECT_LE(grid.shared_bytes, size.shared_bytes);
+        EXPECT_GT(p.slices, 1);
+        EXPECT_EQ(p.turns, 1);
+        // A place for each leaf of a slice, and for all warps at least.
+        const int window = 1 << p.window_bits, most_leaves = (leaves + p.slices - 1) / p.slices;
+        EXPECT_LE(window, kMostWindow);
+        EXPECT_EQ(p.units, window * most_leaves);
+        EXPECT_GE(p.units, std::min(size.warps, kMostWindow * most_leaves));
+        EXPECT_GE(p.ring.stages, 2);
+        EXPECT_LE(p.ring.stages, kMostStages);
+        EXPECT_LE(p.x_at + 16 * p.x_row_bytes, p.group_sums_at);
+        EXPECT_LE(p.counts_at + kMostWindow * 4, grid.shared_bytes);
+      }
 }
 
 TEST(FewRowsPlan, WarpsHaveEquallyManyUnits) {
