@@ -132,6 +132,9 @@ struct FewRowsParameters {
   int blocks;       // of a slice
   int block_items;  // but of experts' rows apart: a block's, and some blocks have one more
   int blocks_with_more;
+  // Bytes from one of a warp's units to its next, if that is of the same leaf; else 0.
+  uint32_t codes_apart;
+  uint32_t scales_apart;
   int items_at_once;  // that a block takes, waiting after them: all, where there are slices
   int turns;          // of a block, at most
   int columns;        // of sums for an item

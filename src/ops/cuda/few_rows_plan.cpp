@@ -90,6 +90,10 @@ FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSi
   p.least_leaves = leaves / slices;
   p.by_leaves[0] = Divisor(p.least_leaves);
   p.by_leaves[1] = Divisor(p.least_leaves + 1);
+  const bool same_leaf = leaves % slices == 0 && size.warps % most_leaves == 0;
+  const auto items_apart = static_cast<uint32_t>(same_leaf ? size.warps / most_leaves : 0);
+  p.codes_apart = items_apart * p.row_codes;
+  p.scales_apart = items_apart * p.row_scales;
   p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
   const int64_t x = int64_t{p.x_rows} * p.x_halves * p.x_row_bytes;
   const int64_t group_sums = product.group_sum_bytes(p, most_tiles);

@@ -60,6 +60,9 @@ class SliceSums {
 
  private:
   static constexpr int kPairs = kTileRows / 2;
+  // Where there are slices, a slice of a perfect tree has so many leaves at most. More sums at a
+  // time would take more registers.
+  static constexpr int kHalf = kMaxLeaves / 2;
 
   // Weaker than __threadfence() and its like, which order all threads' fences too.
   __device__ static void fence_block() { asm volatile("fence.acq_rel.cta;" ::: "memory"); }
@@ -74,7 +77,7 @@ class SliceSums {
   __device__ float* of_item(int item) const {
     return sums_ + slot(item) * (work_.p.units >> work_.p.window_bits) * size();
   }
-  // Of pairs of rows, column by column. More at a time would take more registers.
+  // Of pairs of rows, column by column.
   __device__ SumTarget target_of(int item, int pair) const {
     return SumTarget(work_, work_.first_item + item, pair / kPairs, pair % kPairs * 2);
   }
@@ -91,6 +94,7 @@ class SliceSums {
   __device__ void write_slice(int item) const {
     const FewRowsParameters& p = work_.p;
     const auto store = [](float* to, float2 pair) { *reinterpret_cast<float2*>(to) = pair; };
+#pragma unroll 1
     for (int i = lane(); i < p.columns * kPairs; i += kLanes) {
       const SumTarget target = target_of(item, i);
       if (target.out_row < 0) continue;
@@ -100,9 +104,10 @@ class SliceSums {
       };
       if (p.perfect != 0) {
         const int slice = static_cast<int>(blockIdx.x) - work_.block * p.slices;
-        store(in_memory(target, slice, p.slices), sum_perfect_of(work_.leaves, load));
+        store(in_memory(target, slice, p.slices), sum_perfect_of<kHalf>(work_.leaves, load));
         continue;
       }
+#pragma unroll 1
       for (int leaf = 0; leaf < work_.leaves; ++leaf)
         store(in_memory(target, work_.first_leaf + leaf, p.leaves.count), load(leaf));
     }
@@ -111,13 +116,16 @@ class SliceSums {
   // An item all of whose slices are in memory.
   __device__ void make_results(int item) const {
     const FewRowsParameters& p = work_.p;
+#pragma unroll 1
     for (int i = lane(); i < p.columns * kPairs; i += kLanes) {
       SumTarget target = target_of(item, i);
       if (target.out_row < 0) continue;
       if (p.perfect != 0) {
-        const float2 sum = sum_perfect_of(p.slices, [&](int slice) {
+        const auto load = [&](int slice) {
           return __ldcg(reinterpret_cast<const float2*>(in_memory(target, slice, p.slices)));
-        });
+        };
+        float2 sum = sum_perfect_of<kHalf>(min(p.slices, kHalf), load);
+        if (p.slices > kHalf) sum = add(sum, sum_perfect<kHalf>(load, kHalf));
         for (const float value : {sum.x, sum.y}) {
           store_result(p, target, 0, value);
           ++target.output;
@@ -125,6 +133,7 @@ class SliceSums {
         continue;
       }
       const int64_t stride = int64_t{p.out_rows} * p.row_tiles * kTileRows;
+#pragma unroll 1
       for (int row = 0; row < 2; ++row, ++target.output)
         combine_leaves(p, in_memory(target, 0, p.leaves.count), stride, target);
     }

@@ -137,21 +137,12 @@ __device__ __forceinline__ auto sum_perfect(const Load& load, int first = 0) {
     return add(left, sum_perfect<kCount / 2>(load, first + kCount / 2));
   }
 }
-// `count` is a power of two up to kMaxLeaves.
-template <class Load>
+// `count` is a power of two up to kMost.
+template <int kMost, class Load>
 __device__ __forceinline__ auto sum_perfect_of(int count, const Load& load) {
-  switch (count) {
-    case 1:
-      return sum_perfect<1>(load);
-    case 2:
-      return sum_perfect<2>(load);
-    case 4:
-      return sum_perfect<4>(load);
-    case 8:
-      return sum_perfect<8>(load);
-    default:
-      return sum_perfect<16>(load);
-  }
+  if constexpr (kMost > 1)
+    if (count < kMost) return sum_perfect_of<kMost / 2>(count, load);
+  return sum_perfect<kMost>(load);
 }
 
 // Combines the sums of items from `first` on, which stand in `sums`. All threads of the block.
@@ -164,8 +155,9 @@ __device__ void finish_items(const Work& work, int first, int count, float* sums
     const SumTarget target(work, first + at.item, at.column, at.row);
     float* const leaves = sums + at.item * (work.leaves - 1) * size + i;
     if (p.perfect != 0)
-      store_result(p, target, 0,
-                   sum_perfect_of(work.leaves, [&](int leaf) { return leaves[leaf * size]; }));
+      store_result(p, target, 0, sum_perfect_of<kMaxLeaves>(work.leaves, [&](int leaf) {
+                     return leaves[leaf * size];
+                   }));
     else
       combine_leaves(p, leaves, size, target);
   }

@@ -37,10 +37,9 @@ struct ExpertItem {
 
 // Which of the matrices a row tile belongs to.
 __device__ __forceinline__ int matrix_of(const FewRowsParameters& p, int row_tile) {
-  if (row_tile < p.matrices[1].first_tile) return 0;  // mostly
-  int matrix = 0;
-#pragma unroll
-  for (int i = 1; i < kMostJoined; ++i) matrix += row_tile >= p.matrices[i].first_tile ? 1 : 0;
+  int matrix = 0;  // mostly: a loop is skipped, where code without one would be gone through
+#pragma unroll 1
+  while (matrix + 1 < kMostJoined && row_tile >= p.matrices[matrix + 1].first_tile) ++matrix;
   return matrix;
 }
 
@@ -148,14 +147,36 @@ class ChunkCursor {
     if constexpr (Work::kExperts)
       if (++unit_.visit < unit_.visit_end) return begin_visit();
     walk_.next();
+    if constexpr (!Work::kExperts)
+      if (walk_.at() < alike_until_) return begin_alike();
     find_unit();
   }
 
  private:
+  // The same leaf of the same matrix as the unit before.
+  __device__ void begin_alike() {
+    const FewRowsParameters& p = work_.p;
+    const auto tiles = static_cast<uint32_t>(leaf_tiles_);
+    codes_ += p.codes_apart - tiles * Shape::kFormat.tile_bytes();
+    scales_ += p.scales_apart - tiles / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
+    left_ = leaf_tiles_;
+  }
+  // Until which unit they are, where the warp has the same leaf of each item.
+  __device__ int alike_until() const {
+    const FewRowsParameters& p = work_.p;
+    if (p.codes_apart == 0) return 0;
+    int end = work_.end_item;
+    if (unit_.matrix + 1 < kMostJoined) end = min(end, p.matrices[unit_.matrix + 1].first_tile);
+    return work_.units_before(end);
+  }
   __device__ void begin_visit() {
     const FewRowsParameters& p = work_.p;
     const int tile = p.leaves.tiles[unit_.leaf];
     left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
+    if constexpr (!Work::kExperts) {
+      leaf_tiles_ = left_;
+      alike_until_ = alike_until();
+    }
     const auto row_tile = static_cast<uint32_t>(unit_.row_tile);
     const FewRowsMatrix& of = p.matrices[unit_.matrix];
     codes_ = of.codes + uint64_t{row_tile} * p.row_codes +
@@ -183,6 +204,8 @@ class ChunkCursor {
   int left_ = 0;  // tiles of the visit; 0: nothing is left at all
   const uint8_t* codes_ = nullptr;
   const uint8_t* scales_ = nullptr;
+  int leaf_tiles_ = 0;
+  int alike_until_ = 0;
 };
 
 }  // namespace strake::cuda
