@@ -167,10 +167,11 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
     float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
 #pragma unroll 1
     for (; walk.at() < end_unit; walk.next()) {
-      const LeafUnit unit = walk.unit();
+      if (!walk.alike()) walk.find();
+      const LeafUnit& unit = walk.unit();
       const bool sliced = p.slices > 1;
-      float* const to = sliced ? slices.place(walk.item(), unit.leaf - work.first_leaf)
-                               : sums + (walk.at() - first_unit) * size;
+      float* const to =
+          sliced ? slices.place(walk.item(), walk.leaf()) : sums + (walk.at() - first_unit) * size;
       if (work.mixes()) {
         if (sliced) slices.wait_for_place(walk.item());
         for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
@@ -180,8 +181,8 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
       for (int visit = unit.visit; visit < unit.visit_end; ++visit) {
         if constexpr (Work::kExperts) columns.set(work, visit, lane, shared_address(shared));
         leaf.clear();
-        int tile = p.leaves.tiles[unit.leaf] - first_tile;
-        const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
+        int tile = unit.tile - first_tile;
+        const int end = unit.end - first_tile;
 #pragma unroll 1
         while (tile < end) {
           const uint8_t* codes = ring.wait();

@@ -46,7 +46,8 @@ __device__ __forceinline__ int matrix_of(const FewRowsParameters& p, int row_til
 // A leaf of a row tile of the matrices of some visits.
 struct LeafUnit {
   int row_tile;  // of its matrix
-  int leaf;
+  int tile;      // the leaf's first, and the one after it
+  int end;
   int matrix = 0;
   int visit = 0;  // without experts there is one
   int visit_end = 1;
@@ -95,7 +96,8 @@ struct FewRowsWork {
   __device__ int units_before(int item) const { return (item - first_item) * leaves; }
 };
 
-// A warp's way through the units of a block: those of an item after those of the one before.
+// A warp's way through the units of a block: those of an item after those of the one before. Where
+// it has the same leaf of each item, it looks again only where another matrix begins.
 template <class Work, int kWarps>
 class UnitWalk {
  public:
@@ -104,24 +106,38 @@ class UnitWalk {
   __device__ int at() const { return at_; }
   __device__ void next() { at_ += kWarps; }
   __device__ int item() const { return work_.by_leaves.quotient(at_); }  // of the block's
-  __device__ LeafUnit unit() const {
-    const int item = this->item();
-    LeafUnit unit = {work_.first_item + item, work_.first_leaf + at_ - item * work_.leaves};
+  __device__ int leaf() const { return at_ - item() * work_.leaves; }    // of the slice's
+  // Whether the unit is as the one found last, but for its row tile.
+  __device__ bool alike() const { return !Work::kExperts && at_ < alike_until_; }
+  __device__ const LeafUnit& find() {
+    const FewRowsParameters& p = work_.p;
+    const int leaf = work_.first_leaf + this->leaf();
+    unit_.row_tile = work_.first_item + item();
+    unit_.tile = p.leaves.tiles[leaf];
+    unit_.end = p.leaves.tiles[leaf + 1];
     if constexpr (Work::kExperts) {
-      const auto [part, row_tile] = ExpertItem(work_.p, unit.row_tile);
-      unit.row_tile = row_tile;
-      unit.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
-      unit.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
+      const auto [part, row_tile] = ExpertItem(p, unit_.row_tile);
+      unit_.row_tile = row_tile;
+      unit_.visit = work_.mixes() ? work_.visits->group_begin[part] : part;
+      unit_.visit_end = work_.mixes() ? work_.visits->group_begin[part + 1] : part + 1;
     } else {
-      unit.matrix = matrix_of(work_.p, unit.row_tile);
-      unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
+      unit_.matrix = matrix_of(p, unit_.row_tile);
+      unit_.row_tile -= p.matrices[unit_.matrix].first_tile;
+      if (p.codes_apart == 0) return unit_;
+      int end = work_.end_item;
+      if (unit_.matrix + 1 < kMostJoined) end = min(end, p.matrices[unit_.matrix + 1].first_tile);
+      alike_until_ = work_.units_before(end);
     }
-    return unit;
+    return unit_;
   }
+  // The unit found last.
+  __device__ const LeafUnit& unit() const { return unit_; }
 
  private:
   const Work& work_;
   int at_;
+  LeafUnit unit_ = {};
+  int alike_until_ = 0;
 };
 
 // The chunks of weights that a warp multiplies, in order.
@@ -147,36 +163,22 @@ class ChunkCursor {
     if constexpr (Work::kExperts)
       if (++unit_.visit < unit_.visit_end) return begin_visit();
     walk_.next();
-    if constexpr (!Work::kExperts)
-      if (walk_.at() < alike_until_) return begin_alike();
+    if (walk_.alike()) return begin_alike();
     find_unit();
   }
 
  private:
-  // The same leaf of the same matrix as the unit before.
   __device__ void begin_alike() {
     const FewRowsParameters& p = work_.p;
-    const auto tiles = static_cast<uint32_t>(leaf_tiles_);
+    left_ = walk_.unit().end - walk_.unit().tile;
+    const auto tiles = static_cast<uint32_t>(left_);
     codes_ += p.codes_apart - tiles * Shape::kFormat.tile_bytes();
     scales_ += p.scales_apart - tiles / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
-    left_ = leaf_tiles_;
-  }
-  // Until which unit they are, where the warp has the same leaf of each item.
-  __device__ int alike_until() const {
-    const FewRowsParameters& p = work_.p;
-    if (p.codes_apart == 0) return 0;
-    int end = work_.end_item;
-    if (unit_.matrix + 1 < kMostJoined) end = min(end, p.matrices[unit_.matrix + 1].first_tile);
-    return work_.units_before(end);
   }
   __device__ void begin_visit() {
     const FewRowsParameters& p = work_.p;
-    const int tile = p.leaves.tiles[unit_.leaf];
-    left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
-    if constexpr (!Work::kExperts) {
-      leaf_tiles_ = left_;
-      alike_until_ = alike_until();
-    }
+    const int tile = unit_.tile;
+    left_ = unit_.end - tile;
     const auto row_tile = static_cast<uint32_t>(unit_.row_tile);
     const FewRowsMatrix& of = p.matrices[unit_.matrix];
     codes_ = of.codes + uint64_t{row_tile} * p.row_codes +
@@ -192,7 +194,7 @@ class ChunkCursor {
   // The next unit from where it stands on that has a visit.
   __device__ void find_unit() {
     for (; walk_.at() < units_; walk_.next()) {
-      unit_ = walk_.unit();
+      unit_ = walk_.find();
       if (unit_.visit < unit_.visit_end) return begin_visit();
     }
   }
@@ -204,8 +206,6 @@ class ChunkCursor {
   int left_ = 0;  // tiles of the visit; 0: nothing is left at all
   const uint8_t* codes_ = nullptr;
   const uint8_t* scales_ = nullptr;
-  int leaf_tiles_ = 0;
-  int alike_until_ = 0;
 };
 
 }  // namespace strake::cuda

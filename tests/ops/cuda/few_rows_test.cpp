@@ -134,7 +134,7 @@ TEST_F(FewRows, HasTheSameBitsWhereLeavesAreDivided) {
 TEST_F(FewRows, HasTheSameBitsWhereMatricesAreJoined) {
   Random random(seed() + 4);
   for (const Kind& kind : all_kinds())
-    for (const int leaves : {1, 8}) {
+    for (const int leaves : {1, 3, 8}) {
       SCOPED_TRACE(kind.name + ", leaves " + std::to_string(leaves));
       const DType x_dtype = kind.dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
       const int64_t unit = kind.format ? kind.format->group_size() : 8;
@@ -148,14 +148,17 @@ TEST_F(FewRows, HasTheSameBitsWhereMatricesAreJoined) {
       std::vector<DeviceBytes> results;
       std::vector<JoinedProduct> joined;
       for (int i = 0; i < count; ++i) {
-        weights.emplace_back(random_weight(random, kind, {draw(random, 1, 70), k}),
+        weights.emplace_back(random_weight(random, kind, {draw(random, 1, 300), k}),
                              leaves_of(whole));
         results.emplace_back(int64_t{m} * weights.back().packed.shape.rows * 4);
         if (i > 0) joined.push_back({weights.back().packed, results.back().data()});
       }
       FewRowsCall call = call_of(weights[0], x, m, steps_of(whole));
       call.joined = joined;
-      const auto first = run(call, int64_t{m} * weights[0].packed.shape.rows);
+      // So few multiprocessors that a block has items of several matrices.
+      FewRowsDevice device = few_rows_device();
+      device.multiprocessors = static_cast<int>(draw(random, 1, 4));
+      const auto first = run_on(device, call, int64_t{m} * weights[0].packed.shape.rows);
       for (int i = 0; i < count; ++i) {
         const DeviceWeight& weight = weights[static_cast<size_t>(i)];
         const int64_t n = weight.packed.shape.rows;
