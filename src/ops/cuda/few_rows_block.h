@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/cuda/few_rows_kernel.h"
-#include "ops/cuda/few_rows_slices.h"
+#include "ops/cuda/few_rows_window.h"
 
 namespace strake::cuda {
 
@@ -122,6 +122,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   using Shape = FewRowsShape<Type>;
   using Ring = typename Shape::Ring;
   using Work = FewRowsWork<kMatrices>;
+  using Window = SumWindow<Work>;
   constexpr PackedFormat kFormat = Type::kFormat;
   uint8_t* const shared = dynamic_shared();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
@@ -149,7 +150,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
     cursor.fill(ring);
     ring.leave();
   }
-  SliceSums<Work> slices(work, shared);
+  Window window(work, shared);
   bring_activations<Type>(work, shared);
 
   const int first_tile = p.leaves.tiles[work.first_leaf];
@@ -159,21 +160,19 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   if constexpr (!Work::kExperts) columns.set(work, 0, lane, shared_address(shared));
   LeafSums<Type, kOctets> leaf;
   UnitWalk<Work, kWarps> walk(work, warp);
-  int turn = 0;
+  float* const sums = reinterpret_cast<float*>(shared + p.sums_at);
+  const int units = work.units_before(work.end_item);
+  const bool in_window = p.window != 0;
 #pragma unroll 1
-  for (int first = work.first_item; first < work.end_item; first += p.items_at_once, turn ^= 1) {
-    const int count = work.items_at(first);
-    const int first_unit = work.units_before(first), end_unit = work.units_before(first + count);
-    float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
-#pragma unroll 1
-    for (; walk.at() < end_unit; walk.next()) {
+  for (;; walk.next()) {
+    const bool more = walk.at() < units;
+    if (!more && !in_window) break;
+    float* to = nullptr;
+    if (more) {
       if (!walk.alike()) walk.find();
       const LeafUnit& unit = walk.unit();
-      const bool sliced = p.slices > 1;
-      float* const to =
-          sliced ? slices.place(walk.item(), walk.leaf()) : sums + (walk.at() - first_unit) * size;
+      to = in_window ? window.place(walk.item(), walk.leaf()) : sums + walk.at() * size;
       if (work.mixes()) {
-        if (sliced) slices.wait_for_place(walk.item());
         for (int i = lane; i < size; i += kLanes) to[i] = 0.0f;
         __syncwarp();
       }
@@ -216,17 +215,23 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
           cursor.fill(ring);
           ring.leave();
         }
-        if (sliced && !work.mixes()) slices.wait_for_place(walk.item());
+        if (in_window && !work.mixes()) break;  // there is one visit, whose sums may have to wait
         store_sums<kOctets>(work, unit, visit, leaf.sum, to);
         __syncwarp();
       }
-      if (sliced) slices.add_unit(walk.item());
     }
-    if (p.slices > 1) break;  // all items were taken at once
-    __syncthreads();
-    finish_items(work, first, count, sums);
+    if (!in_window) continue;
+    int next = more ? Window::kNone : Window::kAll;
+    if (work.mixes() && walk.at() + kWarps < units)
+      next = work.by_leaves.quotient(walk.at() + kWarps);
+    window.settle(more ? walk.item() : Window::kNone, next, [&] {
+      const LeafUnit& unit = walk.unit();
+      if (!work.mixes()) store_sums<kOctets>(work, unit, unit.visit, leaf.sum, to);
+    });
+    if (!more) return;
   }
-  slices.finish();
+  __syncthreads();
+  finish_items(work, sums);
 }
 
 }  // namespace strake::cuda

@@ -83,7 +83,7 @@ struct RingShape {
   int scales_at = 0;
 };
 
-// Items of which a block with a slice gathers sums, at most.
+// Items in a window, at most.
 inline constexpr int kMostWindow = 32;
 
 // What rows multiply: one matrix all, or experts' that they choose.
@@ -135,23 +135,22 @@ struct FewRowsParameters {
   // Bytes from one of a warp's units to its next, if that is of the same leaf; else 0.
   uint32_t codes_apart;
   uint32_t scales_apart;
-  int items_at_once;  // that a block takes, waiting after them: all, where there are slices
-  int turns;          // of a block, at most
-  int columns;        // of sums for an item
+  int columns;  // of sums for an item
   Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
   unsigned* arrivals;  // of slices at an item: zeros
   // Where a block's shared memory has what; barriers stand first.
   int rings_at;
-  int sums_at;      // [units][columns][16 rows], twice where there are no slices
-  int units;        // of the largest slice: its leaves times items_at_once, or times the window
-  int window_bits;  // of slices: 2^window_bits items have a place for sums
+  int sums_at;      // [units][columns][16 rows]
+  int units;        // of a block, or of a window: as many leaves as the largest slice has
+  int window;       // items that have a place for sums at a time, 2^window_bits; 0: all
+  int window_bits;  // SumWindow
   int x_at;         // [x_rows * x_halves][x_row_bytes]
   int x_row_bytes;
   int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
   int group_sums;     // x_halves times x_rows, an even number
   int visits_at;      // ExpertVisits
-  int counts_at;      // of slices: [kMostWindow] unsigned
+  int counts_at;      // SumWindow: [kMostWindow + 1] unsigned
 };
 
 }  // namespace strake::cuda

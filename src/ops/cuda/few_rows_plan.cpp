@@ -3,36 +3,19 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <span>
 
 namespace strake::cuda {
 namespace {
 
 int aligned(int bytes) { return (bytes + 127) / 128 * 128; }
 
-// What sums may take of shared memory however many units they are of.
+// What sums may take of shared memory where all have a place.
 constexpr int64_t kSumBytes = 16 * 1024;
 
-// Items that a block takes at once, of `share`: so many that its warps multiply as few units one
-// after the other as can be, and then as many as `most_units` allows: after them all wait for each
-// other.
-int choose_items(int leaves, int warps, int share, int64_t most_units) {
-  const auto units_of_a_warp = [&](int items) { return (items * leaves + warps - 1) / warps; };
-  int best = 1, least = std::numeric_limits<int>::max();
-  for (int items = 1; items <= share; ++items) {
-    if (items > 1 && items * leaves > most_units) break;
-    const int all = share / items * units_of_a_warp(items) + units_of_a_warp(share % items);
-    if (all > least) continue;
-    least = all;
-    best = items;
-  }
-  return best;
-}
-
 // Bits of a window of so many units at least, if there are so many items.
-int choose_window(int leaves, int64_t units, int share) {
+int choose_window(int leaves, int units, int share) {
   int bits = 0;
-  while ((int64_t{leaves} << bits) < units && 1 << bits < std::min(share, kMostWindow)) ++bits;
+  while (leaves << bits < units && 1 << bits < std::min(share, kMostWindow)) ++bits;
   return bits;
 }
 
@@ -72,9 +55,9 @@ struct Product {
   }
 };
 
-// With so many slices of the leaves and the first of these rings that fits.
+// With so many slices of the leaves, and windows of so many units.
 FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSize& size,
-                   int slices, std::span<const FewRowsRing> rings) {
+                   int slices, int window_units) {
   const int leaves = p.leaves.count;
   int most_leaves = 0, most_tiles = 0;
   for (int slice = 0; slice < slices; ++slice) {
@@ -100,27 +83,16 @@ FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSi
   const int64_t visits = p.experts.rows > 0 ? kExpertVisitsBytes : 0;
   p.rings_at = aligned(size.warps * kMostStages * 8);
   const int64_t others = p.rings_at + x + group_sums + visits + 1024;
-  // Large chunks first, then many units: without slices warps wait for each other after them, with
-  // slices one may be so far ahead of another.
-  const int64_t unit_sums = int64_t{slices == 1 ? 2 : 1} * p.columns * kTileRows * 4;
-  const int64_t many =
-      slices == 1 ? std::max<int64_t>(size.warps, kSumBytes / unit_sums) : int64_t{2} * size.warps;
-  int64_t sums = 0;
+  // Where sums are few all are combined at the end: a window takes instructions of each unit.
+  const int64_t unit_sums = int64_t{p.columns} * kTileRows * 4;
+  const bool all = slices == 1 && int64_t{share} * leaves * unit_sums <= kSumBytes;
+  p.window_bits = choose_window(most_leaves, window_units, share);
+  p.window = all ? 0 : 1 << p.window_bits;
+  p.units = all ? share * leaves : most_leaves << p.window_bits;
+  const int64_t sums = p.units * unit_sums;
   bool fits = false;
-  for (const FewRowsRing& ring : rings)
-    for (const int64_t units : {many, int64_t{size.warps}}) {
-      if (fits || ring.stages == 0) continue;
-      if (slices == 1) {
-        p.items_at_once = choose_items(most_leaves, size.warps, share, units);
-        p.units = p.items_at_once * most_leaves;
-      } else {
-        p.items_at_once = share;
-        p.window_bits = choose_window(most_leaves, units, share);
-        p.units = most_leaves << p.window_bits;
-      }
-      sums = p.units * unit_sums;
-      fits = set_ring(p, product.format, size, ring, others + sums);
-    }
+  for (const FewRowsRing& ring : size.rings)
+    fits = fits || (ring.stages > 0 && set_ring(p, product.format, size, ring, others + sums));
   if (!fits) return {};
   p.sums_at = p.rings_at + size.warps * p.ring.stages * p.ring.stage_bytes;
   p.x_at = p.sums_at + aligned(static_cast<int>(sums));
@@ -131,10 +103,8 @@ FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSi
   p.blocks = static_cast<int>(blocks);
   p.block_items = static_cast<int>(product.items / blocks);
   p.blocks_with_more = static_cast<int>(product.items % blocks);
-  const int64_t most_items = (product.items + blocks - 1) / blocks;
-  p.turns = static_cast<int>((most_items + p.items_at_once - 1) / p.items_at_once);
   return {static_cast<int>(blocks) * slices,
-          p.counts_at + aligned(kMostWindow * static_cast<int>(sizeof(unsigned)))};
+          p.counts_at + aligned((kMostWindow + 1) * static_cast<int>(sizeof(unsigned)))};
 }
 
 }  // namespace
@@ -152,15 +122,15 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   Product product = {format, p.row_tiles};
   if (experts.rows > 0) product.items *= mixes ? experts.groups : experts.rows;
   if (product.items == 0) return {};
-  FewRowsGrid grid = divide(p, product, size, 1, size.rings);
-  // Sums of slices meet in memory while others are at work: larger chunks are worth more slices.
-  if (product.items > kMaxArrivals) return grid;
-  for (const FewRowsRing& ring : size.rings)
-    for (int slices = 2; slices <= p.leaves.count; slices += p.perfect != 0 ? slices : 1) {
+  // Two units of each warp, so that one may be ahead of another while a third combines sums; or
+  // one.
+  for (const int window_units : {2 * size.warps, size.warps})
+    for (int slices = 1; slices <= p.leaves.count; slices += p.perfect != 0 ? slices : 1) {
+      if (slices > 1 && product.items > kMaxArrivals) break;
+      const FewRowsGrid grid = divide(p, product, size, slices, window_units);
       if (grid.blocks > 0) return grid;
-      grid = divide(p, product, size, slices, {&ring, 1});
     }
-  return grid;
+  return {};
 }
 
 }  // namespace strake::cuda

@@ -109,9 +109,11 @@ __device__ __forceinline__ void store_result(const FewRowsParameters& p, const S
 __device__ __forceinline__ void combine_leaves(const FewRowsParameters& p, float* leaves,
                                                int64_t stride, const SumTarget& target) {
   int top = -1;
+#pragma unroll 1
   for (int leaf = 0; leaf < p.leaves.count; ++leaf) {
     ++top;
     float value = leaves[leaf * stride];
+#pragma unroll 1
     for (int merge = 0; merge < p.steps.merges[leaf]; ++merge)
       value = leaves[--top * stride] + value;
     leaves[top * stride] = value;
@@ -123,8 +125,8 @@ __device__ __forceinline__ void combine_leaves(const FewRowsParameters& p, float
 }
 
 __device__ __forceinline__ float add(float a, float b) { return a + b; }
-__device__ __forceinline__ float2 add(float2 a, float2 b) {
-  return make_float2(a.x + b.x, a.y + b.y);
+__device__ __forceinline__ float4 add(float4 a, float4 b) {
+  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
 // The sum of load(first) .. load(first + kCount - 1) along a perfect tree, all loaded at once.
@@ -145,14 +147,14 @@ __device__ __forceinline__ auto sum_perfect_of(int count, const Load& load) {
   return sum_perfect<kMost>(load);
 }
 
-// Combines the sums of items from `first` on, which stand in `sums`. All threads of the block.
+// Combines the sums of all of a block's items. All threads.
 template <class Work>
-__device__ void finish_items(const Work& work, int first, int count, float* sums) {
+__device__ void finish_items(const Work& work, float* sums) {
   const FewRowsParameters& p = work.p;
-  const int size = p.columns * kTileRows;
+  const int size = p.columns * kTileRows, count = work.end_item - work.first_item;
   for (int i = static_cast<int>(threadIdx.x); i < count * size; i += static_cast<int>(blockDim.x)) {
     const SumPlace at(p, i);
-    const SumTarget target(work, first + at.item, at.column, at.row);
+    const SumTarget target(work, work.first_item + at.item, at.column, at.row);
     float* const leaves = sums + at.item * (work.leaves - 1) * size + i;
     if (p.perfect != 0)
       store_result(p, target, 0, sum_perfect_of<kMaxLeaves>(work.leaves, [&](int leaf) {

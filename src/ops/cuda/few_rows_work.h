@@ -90,8 +90,6 @@ struct FewRowsWork {
     first_item = block * each + min(block, more);
     end_item = first_item + each + (block < more ? 1 : 0);
   }
-  // Items from `first` on that are taken at once.
-  __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
   // Units of this block's items before that one.
   __device__ int units_before(int item) const { return (item - first_item) * leaves; }
 };

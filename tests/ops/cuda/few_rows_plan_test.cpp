@@ -36,7 +36,11 @@ TEST(FewRowsPlan, BlocksMakeAllItems) {
           EXPECT_EQ(grid.blocks, p.blocks * p.slices);
           EXPECT_EQ(p.blocks * p.block_items + p.blocks_with_more, p.row_tiles);
           EXPECT_LT(p.blocks_with_more, p.blocks);
-          EXPECT_LE(p.block_items + (p.blocks_with_more > 0 ? 1 : 0), p.turns * p.items_at_once);
+          const int most_items = p.block_items + (p.blocks_with_more > 0 ? 1 : 0);
+          if (p.window == 0)
+            EXPECT_EQ(p.units, most_items * leaves);
+          else
+            EXPECT_EQ(p.window, 1 << p.window_bits);
           for (int block = 0; block < grid.blocks; ++block)
             ASSERT_EQ(p.by_slices.quotient(block), block / p.slices);
           for (const int more : {0, 1})
@@ -47,17 +51,17 @@ TEST(FewRowsPlan, BlocksMakeAllItems) {
         }
 }
 
-TEST(FewRowsPlan, BlocksTakeAllAtOnceWhereSumsAreFew) {
+TEST(FewRowsPlan, BlocksHaveAllSumsWhereTheyAreFew) {
   for (const int outputs : {4096, 14336, 28672}) {
     FewRowsParameters p = product(outputs, 4096, 8, 1);
     ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
-    EXPECT_EQ(p.turns, 1);
+    EXPECT_EQ(p.window, 0);
   }
-  // A warp has one unit at a time where sums are many.
+  // Else a window of them.
   FewRowsParameters p = product(14336, 4096, 8, 8);
   ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
-  EXPECT_EQ(p.units, 16);
-  EXPECT_EQ(p.turns, 4);
+  EXPECT_EQ(p.window, 4);
+  EXPECT_EQ(p.units, 32);
 }
 
 TEST(FewRowsPlan, SlicesHaveAWindowOfItems) {
@@ -74,9 +78,8 @@ TEST(FewRowsPlan, SlicesHaveAWindowOfItems) {
         if (grid.blocks == 0) continue;
         EXPECT_LE(grid.shared_bytes, size.shared_bytes);
         EXPECT_GT(p.slices, 1);
-        EXPECT_EQ(p.turns, 1);
         // A place for each leaf of a slice, and for all warps at least.
-        const int window = 1 << p.window_bits, most_leaves = (leaves + p.slices - 1) / p.slices;
+        const int window = p.window, most_leaves = (leaves + p.slices - 1) / p.slices;
         EXPECT_LE(window, kMostWindow);
         EXPECT_EQ(p.units, window * most_leaves);
         EXPECT_GE(p.units, std::min(size.warps, kMostWindow * most_leaves));
@@ -85,12 +88,6 @@ TEST(FewRowsPlan, SlicesHaveAWindowOfItems) {
         EXPECT_LE(p.x_at + 16 * p.x_row_bytes, p.group_sums_at);
         EXPECT_LE(p.counts_at + kMostWindow * 4, grid.shared_bytes);
       }
-}
-
-TEST(FewRowsPlan, WarpsHaveEquallyManyUnits) {
-  FewRowsParameters p = product(2112 * 5, 4096, 3, 8);  // five items a block, of three units
-  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
-  EXPECT_EQ(p.items_at_once, 5);
 }
 
 TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
