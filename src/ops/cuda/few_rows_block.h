@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/cuda/few_rows_kernel.h"
-#include "ops/cuda/few_rows_sums.h"
+#include "ops/cuda/few_rows_window.h"
 
 namespace strake::cuda {
 
@@ -127,7 +127,6 @@ struct LeafProduct {
   LaneColumns<kOctets> columns;
   LeafSums<Type, kOctets> sums;
   int visit = -1;  // whose columns they are, of experts' rows apart
-  int rows = 0;    // there
 
   // Tiles [tile, end), counted from the slice's first, whose codes and scales are at hand: leaves
   // what is behind them there.
@@ -163,23 +162,21 @@ struct LeafProduct {
   }
 };
 
-// A unit's sums: of one matrix, or of the visit of experts whose rows stay apart.
+// Multiplies a unit of one matrix, or of the visit of experts whose rows stay apart. Leaves its
+// sums in the product's.
 template <class Product, class Work, class Ring, class Cursor>
 __device__ __forceinline__ void multiply_unit(const Work& work, const LeafUnit& unit, Ring& ring,
-                                              Cursor& cursor, Product& product, uint8_t* shared,
-                                              float* to) {
+                                              Cursor& cursor, Product& product, uint8_t* shared) {
   const FewRowsParameters& p = work.p;
   const int first_tile = p.leaves.tiles[work.first_leaf];
   if constexpr (Work::kExperts)
     if (product.visit != unit.visit) {
       product.visit = unit.visit;
-      product.rows = work.visits->rows(unit.visit);
       product.columns.set(work, unit.visit, product.lane, shared_address(shared));
     }
-  const int rows = Work::kExperts ? product.rows : p.x_rows;
   product.sums.clear();
-  int tile = p.leaves.tiles[unit.leaf] - first_tile;
-  const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
+  int tile = unit.tile - first_tile;
+  const int end = unit.end - first_tile;
 #pragma unroll 1
   while (tile < end) {
     const uint8_t* codes = ring.wait();
@@ -191,21 +188,21 @@ __device__ __forceinline__ void multiply_unit(const Work& work, const LeafUnit& 
     cursor.fill(ring);
     ring.leave();
   }
-  join_halves(p, product.sums.sum);
-  store_sums(p, rows, p.matrices[unit.matrix].factor, product.sums.sum, to);
+  end_leaf(p, p.matrices[unit.matrix].factor, product.sums.sum);
 }
 
-// A unit's sums of a mixture, over its visits in order.
+// The same of a mixture, over its visits in order, to `mixed`.
 template <int kOctets, class Product, class Work, class Ring, class Cursor>
 __device__ __forceinline__ void mix_unit(const Work& work, const LeafUnit& unit, Ring& ring,
                                          Cursor& cursor, Product& product, uint8_t* shared,
-                                         float* to) {
+                                         MixedSums<kOctets>& mixed) {
   const FewRowsParameters& p = work.p;
   const int first_tile = p.leaves.tiles[work.first_leaf];
-  const int begin = p.leaves.tiles[unit.leaf] - first_tile;
-  const int end = p.leaves.tiles[unit.leaf + 1] - first_tile;
+  const int begin = unit.tile - first_tile;
+  const int end = unit.end - first_tile;
   const float factor = p.matrices[0].factor;
-  MixedSums<kOctets> mixed;
+  mixed = {};
+  product.sums.clear();
 #pragma unroll 1
   for (int first = unit.visit; first < unit.visit_end; first += p.visits_at_once) {
     const int last = min(first + p.visits_at_once, unit.visit_end);
@@ -219,11 +216,11 @@ __device__ __forceinline__ void mix_unit(const Work& work, const LeafUnit& unit,
         LaneTokens<kOctets> tokens;
         product.columns.set_tokens(p, work.mixed + visit * (8 * kOctets), product.lane,
                                    shared_address(shared), tokens);
-        if (tile == begin) product.sums.clear();
         product.add(tile, chunk_end, codes, scales);
         if (chunk_end < end) continue;
-        join_halves(p, product.sums.sum);
-        mixed.add(tokens, factor, product.sums.sum);
+        end_leaf(p, factor, product.sums.sum);
+        mixed.add(tokens, product.sums.sum);
+        product.sums.clear();
       }
       tile = chunk_end;
       __syncwarp();
@@ -231,7 +228,6 @@ __device__ __forceinline__ void mix_unit(const Work& work, const LeafUnit& unit,
       ring.leave();
     } while (tile < end);
   }
-  store_sums(p, p.columns, 1.0f, mixed.sum, to);
 }
 
 template <class Type, int kOctets, Matrices kMatrices, int kWarps>
@@ -240,6 +236,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   using Shape = FewRowsShape<Type>;
   using Ring = typename Shape::Ring;
   using Work = FewRowsWork<kMatrices>;
+  using Window = SumWindow<Work>;
   uint8_t* const shared = dynamic_shared();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   // The compiler is to know that it is the same in all lanes.
@@ -269,39 +266,46 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
     cursor.fill(ring);
     ring.leave();
   }
+  Window window(work, shared);
   bring_activations<Type>(work, shared);
 
   const int size = p.columns * kTileRows;
   LeafProduct<Type, Work, kOctets> product{
       p, reinterpret_cast<const float*>(shared + p.group_sums_at), lane, {}, {}};
   if constexpr (!Work::kExperts) product.columns.set(work, 0, lane, shared_address(shared));
+  MixedSums<kOctets> mixed_sums;  // of a mixture's unit: others' are the product's
+  const auto store = [&](float* to) {
+    if constexpr (Work::kMixes)
+      store_sums(p, mixed_sums.sum, to);
+    else
+      store_sums(p, product.sums.sum, to);
+  };
   UnitWalk<Work, kWarps> walk(work, warp);
-  int turn = 0;
+  float* const sums = reinterpret_cast<float*>(shared + p.sums_at);
+  const int units = work.units_before(work.end_item);
+  const bool in_window = p.window != 0;
 #pragma unroll 1
-  for (int first = work.first_item; first < work.end_item; first += p.items_at_once, turn ^= 1) {
-    const int count = work.items_at(first);
-    const int first_unit = work.units_before(first), end_unit = work.units_before(first + count);
-    float* const sums = reinterpret_cast<float*>(shared + p.sums_at) + turn * p.units * size;
-#pragma unroll 1
-    for (; walk.at() < end_unit; walk.next()) {
-      float* const to = sums + (walk.at() - first_unit) * size;
+  for (;; walk.next()) {
+    const bool more = walk.at() < units;
+    if (!more && !in_window) break;
+    if (more) {
+      if (!walk.alike()) walk.find();
       if constexpr (Work::kMixes)
-        mix_unit<kOctets>(work, walk.unit(), ring, cursor, product, shared, to);
+        mix_unit(work, walk.unit(), ring, cursor, product, shared, mixed_sums);
       else
-        multiply_unit(work, walk.unit(), ring, cursor, product, shared, to);
+        multiply_unit(work, walk.unit(), ring, cursor, product, shared);
     }
-    __syncthreads();
-    bool* const shared_flag = reinterpret_cast<bool*>(shared + p.last_at);
-    if (p.slices == 1) {
-      finish_items(work, first, count, sums);
-    } else if (p.perfect != 0) {
-      finish_subtrees(work, first, count, sums, shared_flag);
+    if (in_window) {
+      // Inlined once, also for the end: with copies of it registers would not do.
+      window.settle(more ? walk.item() : Window::kNone,
+                    [&] { store(window.place(walk.item(), walk.leaf())); });
+      if (!more) return;
     } else {
-      float* const room =
-          reinterpret_cast<float*>(shared + p.sums_at) + (turn ^ 1) * p.units * size;
-      finish_leaves(work, first, count, sums, room, shared_flag);
+      store(sums + walk.at() * size);
     }
   }
+  __syncthreads();
+  finish_items(work, sums);
 }
 
 }  // namespace strake::cuda

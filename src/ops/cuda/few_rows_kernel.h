@@ -2,10 +2,10 @@
 //
 // A warp multiplies one leaf of one row tile: its codes are one run of bytes, which come through a
 // ring of the warp's own and become the tensor cores' A; up to 8 or 16 rows of activations are B,
-// from shared memory. A block makes some items (row tiles) at a time, leaf by leaf, its leaves'
-// sums meet in shared memory and combine along the tree. Where activations of all leaves do not
-// fit, blocks have a slice of the leaves each, and whoever is last combines. No sum depends on
-// which.
+// from shared memory. A block makes some items (row tiles), leaf by leaf, its leaves' sums meet in
+// shared memory and combine along the tree: at the end where all have a place there, else item by
+// item. Where activations of all leaves do not fit, blocks have a slice of the leaves each, and
+// whoever is last combines. No sum depends on which.
 #pragma once
 
 #include <cuda_bf16.h>

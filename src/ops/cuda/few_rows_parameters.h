@@ -87,6 +87,9 @@ struct RingShape {
   int scales_at = 0;
 };
 
+// Items in a window, at most.
+inline constexpr int kMostWindow = 32;
+
 // What rows multiply: one matrix all, or experts' that they choose, with results that stay apart or
 // are summed for each token.
 enum class Matrices { kOne, kApart, kMixed };
@@ -135,24 +138,27 @@ struct FewRowsParameters {
   int blocks;       // of a slice
   int block_items;  // but of experts' rows apart: a block's, and some blocks have one more
   int blocks_with_more;
-  int items_at_once;  // that a block takes
-  int turns;          // of a block, at most
+  // Bytes from one of a warp's units to its next, if that is of the same leaf; else 0.
+  uint32_t codes_apart;
+  uint32_t scales_apart;
   int visit_columns;  // rows that a visit of experts apart has at most
   int columns;        // of sums for an item
   Divisor by_columns;
   float* leaf_sums;    // [groups][leaves or slices][out_rows][row_tiles * 16]
-  unsigned* arrivals;  // zeros
+  unsigned* arrivals;  // of slices at an item: zeros
   // Where a block's shared memory has what; barriers stand first.
   int rings_at;
-  int sums_at;  // [2][units][columns][16 rows]
-  int units;    // of the largest slice: items_at_once times its leaves
-  int x_at;     // [x_rows * x_halves][x_row_bytes]
+  int sums_at;      // [units][columns][16 rows]
+  int units;        // of a block, or of a window: as many leaves as the largest slice has
+  int window;       // items that have a place for sums at a time, 2^window_bits; 0: all
+  int window_bits;  // SumWindow
+  int x_at;         // [x_rows * x_halves][x_row_bytes]
   int x_row_bytes;
   int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
   int group_sums;     // x_halves times x_rows, an even number
   int visits_at;      // ExpertVisits
   int mixed_at;       // MixedColumn [visits][columns that the kernel has]
-  int last_at;        // bool
+  int counts_at;      // SumWindow: [kMostWindow + 1] unsigned
 };
 
 }  // namespace strake::cuda

@@ -7,7 +7,7 @@
 
 namespace strake::cuda {
 
-// Counters in a workspace, of which a call with slices takes one for what a block takes at once.
+// Counters in a workspace, of which a call with slices takes one for each item.
 inline constexpr int64_t kMaxArrivals = int64_t{1} << 18;
 
 // Stages of a warp's ring, two at least, with about so many bytes of codes each.

@@ -39,17 +39,17 @@ struct ExpertItem {
 
 // Which of the matrices a row tile belongs to.
 __device__ __forceinline__ int matrix_of(const FewRowsParameters& p, int row_tile) {
-  if (row_tile < p.matrices[1].first_tile) return 0;  // mostly
-  int matrix = 0;
-#pragma unroll
-  for (int i = 1; i < kMostJoined; ++i) matrix += row_tile >= p.matrices[i].first_tile ? 1 : 0;
+  int matrix = 0;  // mostly: a loop is skipped, where code without one would be gone through
+#pragma unroll 1
+  while (matrix + 1 < kMostJoined && row_tile >= p.matrices[matrix + 1].first_tile) ++matrix;
   return matrix;
 }
 
 // A leaf of a row tile of the matrices of some visits.
 struct LeafUnit {
   int row_tile;  // of its matrix
-  int leaf;
+  int tile;      // the leaf's first, and the one after it
+  int end;
   int matrix = 0;
   int visit = 0;  // without experts there is one
   int visit_end = 1;
@@ -94,17 +94,12 @@ struct FewRowsWork {
     first_item = block * each + min(block, more);
     end_item = first_item + each + (block < more ? 1 : 0);
   }
-  // Items from `first` on that are taken at once.
-  __device__ int items_at(int first) const { return min(p.items_at_once, end_item - first); }
   // Units of this block's items before that one.
   __device__ int units_before(int item) const { return (item - first_item) * leaves; }
-  // Which turn of this block's takes them, counted over all blocks of a slice.
-  __device__ int turn_of(int first) const {
-    return block * p.turns + (first - first_item) / p.items_at_once;
-  }
 };
 
-// A warp's way through the units of a block: those of an item after those of the one before.
+// A warp's way through the units of a block: those of an item after those of the one before. Where
+// it has the same leaf of each item, it looks again only where another matrix begins.
 template <class Work, int kWarps>
 class MatrixWalk {
  public:
@@ -112,17 +107,32 @@ class MatrixWalk {
 
   __device__ int at() const { return at_; }
   __device__ void next() { at_ += kWarps; }
-  __device__ LeafUnit unit() const {
-    const int item = work_.by_leaves.quotient(at_);
-    LeafUnit unit = {work_.first_item + item, work_.first_leaf + at_ - item * work_.leaves};
-    unit.matrix = matrix_of(work_.p, unit.row_tile);
-    unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
-    return unit;
+  __device__ int item() const { return work_.by_leaves.quotient(at_); }  // of the block's
+  __device__ int leaf() const { return at_ - item() * work_.leaves; }    // of the slice's
+  // Whether the unit is as the one found last, but for its row tile.
+  __device__ bool alike() const { return at_ < alike_until_; }
+  __device__ const LeafUnit& find() {
+    const FewRowsParameters& p = work_.p;
+    const int leaf = work_.first_leaf + this->leaf();
+    unit_.tile = p.leaves.tiles[leaf];
+    unit_.end = p.leaves.tiles[leaf + 1];
+    const int row_tile = work_.first_item + item();
+    unit_.matrix = matrix_of(p, row_tile);
+    unit_.row_tile = row_tile - p.matrices[unit_.matrix].first_tile;
+    if (p.codes_apart == 0) return unit_;
+    int end = work_.end_item;
+    if (unit_.matrix + 1 < kMostJoined) end = min(end, p.matrices[unit_.matrix + 1].first_tile);
+    alike_until_ = work_.units_before(end);
+    return unit_;
   }
+  // The unit found last.
+  __device__ const LeafUnit& unit() const { return unit_; }
 
  private:
   const Work& work_;
   int at_;
+  LeafUnit unit_ = {};
+  int alike_until_ = 0;
 };
 
 // The same of experts, step by step: where an item is takes two divisions.
@@ -153,19 +163,28 @@ class ExpertWalk {
     part_ += parts;
     row_tile_ -= parts * work_.p.row_tiles;
   }
-  __device__ LeafUnit unit() const {
-    LeafUnit unit = {row_tile_, work_.first_leaf + leaf_};
+  __device__ int item() const { return work_.by_leaves.quotient(at_); }
+  __device__ int leaf() const { return leaf_; }
+  // The next unit may be of another visit: it is looked for each time.
+  __device__ bool alike() const { return false; }
+  __device__ const LeafUnit& find() {
+    const FewRowsParameters& p = work_.p;
+    const int leaf = work_.first_leaf + leaf_;
+    unit_.row_tile = row_tile_;
+    unit_.tile = p.leaves.tiles[leaf];
+    unit_.end = p.leaves.tiles[leaf + 1];
     if constexpr (Work::kMixes) {
-      unit.visit = work_.visits->group_begin[part_];
-      unit.visit_end = work_.visits->group_begin[part_ + 1];
+      unit_.visit = work_.visits->group_begin[part_];
+      unit_.visit_end = work_.visits->group_begin[part_ + 1];
     } else {
-      unit.visit = part_;
-      unit.visit_end = part_ + 1;
-      unit.matrix = matrix_of(work_.p, row_tile_);
-      unit.row_tile -= work_.p.matrices[unit.matrix].first_tile;
+      unit_.visit = part_;
+      unit_.visit_end = part_ + 1;
+      unit_.matrix = matrix_of(p, row_tile_);
+      unit_.row_tile -= p.matrices[unit_.matrix].first_tile;
     }
-    return unit;
+    return unit_;
   }
+  __device__ const LeafUnit& unit() const { return unit_; }
 
  private:
   const Work& work_;
@@ -175,6 +194,7 @@ class ExpertWalk {
   int leaf_;  // of the slice
   int part_;
   int row_tile_;
+  LeafUnit unit_ = {};
 };
 
 template <class Work, int kWarps>
@@ -209,6 +229,7 @@ class ChunkCursor {
       if (unit_.visit < unit_.visit_end) return begin_leaf();
     }
     walk_.next();
+    if (walk_.alike()) return begin_alike();
     find_unit();
   }
 
@@ -227,11 +248,18 @@ class ChunkCursor {
         },
         codes, scales);
   }
+  __device__ void begin_alike() {
+    const FewRowsParameters& p = work_.p;
+    left_ = walk_.unit().end - walk_.unit().tile;
+    const auto tiles = static_cast<uint32_t>(left_);
+    codes_ += p.codes_apart - tiles * Shape::kFormat.tile_bytes();
+    scales_ += p.scales_apart - tiles / Shape::kPerBlock * Shape::kFormat.scale_block_bytes();
+  }
   // Of a mixture, where the first matrix has it: visits are added to that.
   __device__ void begin_leaf() {
     const FewRowsParameters& p = work_.p;
-    const int tile = p.leaves.tiles[unit_.leaf];
-    left_ = p.leaves.tiles[unit_.leaf + 1] - tile;
+    const int tile = unit_.tile;
+    left_ = unit_.end - tile;
     const auto row_tile = static_cast<uint32_t>(unit_.row_tile);
     const FewRowsMatrix& of = p.matrices[unit_.matrix];
     codes_ = of.codes + uint64_t{row_tile} * p.row_codes +
@@ -247,7 +275,7 @@ class ChunkCursor {
   // The next unit from where it stands on that has a visit.
   __device__ void find_unit() {
     for (; walk_.at() < units_; walk_.next()) {
-      unit_ = walk_.unit();
+      unit_ = walk_.find();
       if (unit_.visit < unit_.visit_end) return begin_leaf();
     }
   }

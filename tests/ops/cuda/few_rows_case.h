@@ -1,4 +1,4 @@
-// What tests of products with few rows are made of.
+// Products with few rows as tests make them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ops/cuda/few_rows.h"
+#include "ops/cuda/leaf_steps.h"
 #include "packed_case.h"
 
 namespace strake::cuda {
@@ -64,9 +65,10 @@ inline std::vector<int64_t> random_cuts(Random& random, int leaves, int64_t unit
 inline constexpr uint32_t kPoison = 0xfff1f1f1u;
 inline constexpr int64_t kCanary = 64;
 
-// Runs a call whose result has `count` floats; checks that all were written and nothing beyond.
-inline std::vector<float> run(FewRowsCall call, int64_t count, bool all_written = true) {
-  static const FewRowsDevice device = few_rows_device();
+// Runs a call whose result has `count` floats, as if on that device; checks that all were written
+// and nothing beyond.
+inline std::vector<float> run_on(const FewRowsDevice& device, FewRowsCall call, int64_t count,
+                                 bool all_written = true) {
   DeviceBytes out =
       DeviceBytes::of(std::vector<uint32_t>(static_cast<size_t>(count + kCanary), kPoison));
   call.out = out.data<float>();
@@ -85,6 +87,11 @@ inline std::vector<float> run(FewRowsCall call, int64_t count, bool all_written 
       if (std::bit_cast<uint32_t>(value) == kPoison) break;
     }
   return found;
+}
+
+inline std::vector<float> run(const FewRowsCall& call, int64_t count, bool all_written = true) {
+  static const FewRowsDevice device = few_rows_device();
+  return run_on(device, call, count, all_written);
 }
 
 inline FewRowsCall call_of(const DeviceWeight& weight, const DeviceRows& x, int rows,
@@ -111,10 +118,41 @@ inline Exact exact(const float* x, const float* w, const float* magnitudes, int6
   return found;
 }
 
-inline constexpr int kRoot[] = {0};
-
 // What float32 sums of `terms` terms may be off, of their magnitudes: 16 are added at a time, with
 // a truncation each time, and then leaves, groups and experts.
 inline double rounding(int64_t terms) { return 0x1p-23 * (static_cast<double>(terms) / 16 + 32); }
+
+inline constexpr int kRoot[] = {0};
+
+// Rows that multiply matrices of a stack each.
+struct ExpertCase {
+  int64_t matrices, tokens, n, k;
+  std::vector<int32_t> matrix, source, token;
+  std::vector<float> factor;
+
+  ExpertCase(Random& random, int64_t of_matrices, int64_t of_tokens, int64_t each)
+      : matrices(of_matrices), tokens(of_tokens), n(draw(random, 1, 50)), k(0) {
+    for (int64_t t = 0; t < tokens; ++t)
+      for (int64_t i = 0; i < each; ++i) {
+        matrix.push_back(static_cast<int32_t>(draw(random, 0, matrices - 1)));
+        source.push_back(static_cast<int32_t>(t));
+        token.push_back(static_cast<int32_t>(t));
+        factor.push_back(draw_normal(random));
+      }
+  }
+  int rows() const { return static_cast<int>(matrix.size()); }
+};
+
+inline FewRowsCall mixture_call(FewRowsCall call, const ExpertCase& c, const DeviceBytes& matrix,
+                                const DeviceBytes& token, const DeviceBytes& factor) {
+  call.experts.rows = c.rows();
+  call.experts.matrices = static_cast<int>(c.matrices);
+  call.experts.matrix = matrix.data<int32_t>();
+  call.experts.token = token.data<int32_t>();
+  call.experts.factor = factor.data<float>();
+  call.experts.tokens = static_cast<int>(c.tokens);
+  call.experts.group_cuts[1] = static_cast<int32_t>(c.matrices);
+  return call;
+}
 
 }  // namespace strake::cuda

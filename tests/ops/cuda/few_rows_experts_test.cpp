@@ -8,29 +8,9 @@
 
 #include "few_rows_case.h"
 #include "ops/cuda/few_rows.h"
-#include "ops/cuda/leaf_steps.h"
 
 namespace strake::cuda {
 namespace {
-
-// Rows that multiply matrices of a stack each.
-struct ExpertCase {
-  int64_t matrices, tokens, n, k;
-  std::vector<int32_t> matrix, source, token;
-  std::vector<float> factor;
-
-  ExpertCase(Random& random, int64_t of_matrices, int64_t of_tokens, int64_t each)
-      : matrices(of_matrices), tokens(of_tokens), n(draw(random, 1, 50)), k(0) {
-    for (int64_t t = 0; t < tokens; ++t)
-      for (int64_t i = 0; i < each; ++i) {
-        matrix.push_back(static_cast<int32_t>(draw(random, 0, matrices - 1)));
-        source.push_back(static_cast<int32_t>(t));
-        token.push_back(static_cast<int32_t>(t));
-        factor.push_back(draw_normal(random));
-      }
-  }
-  int rows() const { return static_cast<int>(matrix.size()); }
-};
 
 class FewRowsOfExperts : public testing::Test {};
 
@@ -107,22 +87,13 @@ TEST_F(FewRowsOfExperts, HaveTheSameBitsWhereStacksAreJoined) {
       const JoinedProduct joined[] = {{weights[1].packed, room.data()}};
       FewRowsCall both = call_for(weights[0]);
       both.joined = joined;
-      const auto found = run(both, c.rows() * outputs[0]);
+      // So few multiprocessors that a block has items of several visits and of both stacks.
+      FewRowsDevice device = few_rows_device();
+      device.multiprocessors = static_cast<int>(draw(random, 1, 4));
+      const auto found = run_on(device, both, c.rows() * outputs[0]);
       EXPECT_TRUE(same_bits(found.data(), first.data(), c.rows() * outputs[0]));
       EXPECT_TRUE(same_bits(room.get<float>().data(), second.data(), c.rows() * outputs[1]));
     }
-}
-
-FewRowsCall mixture_call(FewRowsCall call, const ExpertCase& c, const DeviceBytes& matrix,
-                         const DeviceBytes& token, const DeviceBytes& factor) {
-  call.experts.rows = c.rows();
-  call.experts.matrices = static_cast<int>(c.matrices);
-  call.experts.matrix = matrix.data<int32_t>();
-  call.experts.token = token.data<int32_t>();
-  call.experts.factor = factor.data<float>();
-  call.experts.tokens = static_cast<int>(c.tokens);
-  call.experts.group_cuts[1] = static_cast<int32_t>(c.matrices);
-  return call;
 }
 
 TEST_F(FewRowsOfExperts, AreSummedForEachToken) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -35,7 +36,11 @@ TEST(FewRowsPlan, BlocksMakeAllItems) {
           EXPECT_EQ(grid.blocks, p.blocks * p.slices);
           EXPECT_EQ(p.blocks * p.block_items + p.blocks_with_more, p.row_tiles);
           EXPECT_LT(p.blocks_with_more, p.blocks);
-          EXPECT_LE(p.block_items + (p.blocks_with_more > 0 ? 1 : 0), p.turns * p.items_at_once);
+          const int most_items = p.block_items + (p.blocks_with_more > 0 ? 1 : 0);
+          if (p.window == 0)
+            EXPECT_EQ(p.units, most_items * leaves);
+          else
+            EXPECT_EQ(p.window, 1 << p.window_bits);
           for (int block = 0; block < grid.blocks; ++block)
             ASSERT_EQ(p.by_slices.quotient(block), block / p.slices);
           for (const int more : {0, 1})
@@ -46,23 +51,43 @@ TEST(FewRowsPlan, BlocksMakeAllItems) {
         }
 }
 
-TEST(FewRowsPlan, BlocksTakeAllAtOnceWhereSumsAreFew) {
+TEST(FewRowsPlan, BlocksHaveAllSumsWhereTheyAreFew) {
   for (const int outputs : {4096, 14336, 28672}) {
     FewRowsParameters p = product(outputs, 4096, 8, 1);
     ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
-    EXPECT_EQ(p.turns, 1);
+    EXPECT_EQ(p.window, 0);
   }
-  // A warp has one unit at a time where sums are many.
+  // Else a window of them.
   FewRowsParameters p = product(14336, 4096, 8, 8);
   ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
-  EXPECT_EQ(p.units, 16);
-  EXPECT_EQ(p.turns, 4);
+  EXPECT_EQ(p.window, 4);
+  EXPECT_EQ(p.units, 32);
 }
 
-TEST(FewRowsPlan, WarpsHaveEquallyManyUnits) {
-  FewRowsParameters p = product(2112 * 5, 4096, 3, 8);  // five items a block, of three units
-  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
-  EXPECT_EQ(p.items_at_once, 5);
+TEST(FewRowsPlan, SlicesHaveAWindowOfItems) {
+  for (const Coding coding : {Coding::kUInt2, Coding::kUInt4, Coding::kE4M3})
+    for (const int inputs : {8192, 14336, 28672})
+      for (const int leaves : {3, 7, 8, 16}) {
+        FewRowsParameters p = product(28672, inputs / leaves / 64 * 64 * leaves, leaves, 16);
+        p.perfect = (leaves & (leaves - 1)) == 0 ? 1 : 0;
+        const PackedFormat format = {
+            coding, coding == Coding::kE4M3 ? Scaling::kE8M0 : Scaling::kAffine16, 32};
+        FewRowsSize size = kSize;
+        size.octets = 2;
+        const FewRowsGrid grid = plan_few_rows(p, format, size);
+        if (grid.blocks == 0) continue;
+        EXPECT_LE(grid.shared_bytes, size.shared_bytes);
+        EXPECT_GT(p.slices, 1);
+        // A place for each leaf of a slice, and for all warps at least.
+        const int window = p.window, most_leaves = (leaves + p.slices - 1) / p.slices;
+        EXPECT_LE(window, kMostWindow);
+        EXPECT_EQ(p.units, window * most_leaves);
+        EXPECT_GE(p.units, std::min(size.warps, kMostWindow * most_leaves));
+        EXPECT_GE(p.ring.stages, 2);
+        EXPECT_LE(p.ring.stages, kMostStages);
+        EXPECT_LE(p.x_at + 16 * p.x_row_bytes, p.group_sums_at);
+        EXPECT_LE(p.counts_at + kMostWindow * 4, grid.shared_bytes);
+      }
 }
 
 TEST(FewRowsPlan, ChunksAreLargeWhereTheyFit) {
@@ -89,14 +114,14 @@ TEST(FewRowsPlan, ChunksHaveWholePairsOfTiles) {
     }
 }
 
-// Of one token's experts, sums are of one column each.
-TEST(FewRowsPlan, BlocksTakeManyRowsApartAtOnce) {
+// Of one token's experts, sums are of one column each, so that all have a place.
+TEST(FewRowsPlan, ExpertsRowsApartHaveAsManyColumnsAsTokens) {
   FewRowsParameters p = product(4096, 6144, 16, 1);
   p.experts.rows = 8;
   ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
   EXPECT_EQ(p.visit_columns, 1);
   EXPECT_EQ(p.columns, 1);
-  EXPECT_EQ(p.turns, 2);
+  EXPECT_EQ(p.window, 0);
   p = product(4096, 6144, 16, 8);
   p.experts.rows = 64;
   ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
@@ -114,8 +139,8 @@ TEST(FewRowsPlan, StagesHaveWholeVisits) {
     EXPECT_GT(grid.blocks, 0);
     EXPECT_LE(grid.shared_bytes, kSize.shared_bytes);
     EXPECT_GE(p.ring.stages, 2);
-    EXPECT_LE(p.mixed_at + rows * 8 * kMixedColumnBytes, p.last_at);
-    EXPECT_LE(p.last_at + 128, grid.shared_bytes);
+    EXPECT_LE(p.mixed_at + rows * 8 * kMixedColumnBytes, p.counts_at);
+    EXPECT_LE(p.counts_at + (kMostWindow + 1) * 4, grid.shared_bytes);
     return p.visits_at_once;
   };
   EXPECT_EQ(visits_at_once(2048, 16, 8, 1), 2);   // leaves of two tiles, stages of four
