@@ -143,7 +143,7 @@ Prepared prepare(const FewRowsCall& call, const FewRowsDevice& device,
   p.experts = call.experts;
   // Columns that one matrix may have: rows, or, of experts, those that choose it.
   const int tokens = call.experts.tokens > 0 ? call.experts.tokens : call.x_rows;
-  const int most_columns = std::min(out_rows(call), tokens);
+  const int most_columns = std::min({out_rows(call), tokens, call.experts.most_rows});
   const int octets = p.x_halves == 2 || most_columns > 8 ? 2 : 1;
   const FewRowsVariant variant = {octets, matrices_of(call)};
   prepared.instance = other != nullptr ? *other : find_instance(call.weight, call.x_dtype, variant);

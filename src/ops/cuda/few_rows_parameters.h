@@ -42,6 +42,7 @@ struct ExpertRows {
   int tokens = 0;                   // 0: results stay apart
   int groups = 1;                   // of matrices that a mixture sums each for itself
   int32_t group_cuts[kMaxGroups + 1] = {};
+  int most_rows = kMost;  // that choose one matrix, as far as is known
   // Whether the arrays are complete before the kernel before has ended: constants are, and others
   // once a product of these rows that stay apart has been queued, which lets nobody start earlier.
   int known = 0;

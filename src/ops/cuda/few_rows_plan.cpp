@@ -122,8 +122,8 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   const ExpertRows& experts = p.experts;
   const bool mixes = experts.tokens > 0;
   const int columns_at_once = p.x_halves == 2 ? 8 : 8 * size.octets;
-  // As many as there are rows of x: sums of columns that stay empty would take the room of others.
-  p.visit_columns = std::min(columns_at_once, p.x_rows);
+  // Sums of columns that stay empty would take the room of others.
+  p.visit_columns = std::min({columns_at_once, p.x_rows, experts.most_rows});
   p.columns = p.x_rows;
   if (experts.rows > 0) p.columns = std::min(p.visit_columns, experts.rows);
   if (mixes) p.columns = experts.tokens;

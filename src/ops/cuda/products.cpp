@@ -1,6 +1,7 @@
 // Products: which kernel, and what it is told.
 #include <algorithm>
 
+#include "base/recycled.h"
 #include "ops/cuda/activation_parts.h"
 #include "ops/cuda/cuda_backend.h"
 #include "ops/cuda/dense_rows.h"
@@ -233,6 +234,17 @@ Tensor CudaBackend::do_head_matmul(const Tensor& x, const Weight& w, const SumTr
   return Backend::do_head_matmul(x, w, tree, dtype);
 }
 
+namespace {
+
+// Of indices to matrices, how many are alike.
+int most_alike(std::span<const int32_t> matrices, int64_t count) {
+  Recycled<int> found(static_cast<size_t>(count), 0);
+  for (const int32_t matrix : matrices) ++found[static_cast<size_t>(matrix)];
+  return std::ranges::max(found);
+}
+
+}  // namespace
+
 std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& w,
                                               const GatherIndices& indices, const PartialSums& sums,
                                               DType dtype) {
@@ -251,6 +263,7 @@ std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& 
   experts.matrices = static_cast<int>(w.matrices());
   experts.matrix = there(indices.rhs, copies[0]);
   experts.source = there(indices.lhs, copies[1]);
+  experts.most_rows = most_alike(indices.rhs, w.matrices());
   experts.known = indices.use == GatherIndices::Use::kAgain ? 1 : 0;
   return gather_few(x, w, experts, w.is_divided() ? sums : w.sums(), dtype);
 }
