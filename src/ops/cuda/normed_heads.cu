@@ -112,8 +112,8 @@ __device__ void norm_by_layer(float* row, int width, const NormWeight& norm, flo
   const float factor = 1.0f / sqrtf(squares / count + norm.eps);
 #pragma unroll 1
   for (int i = thread; i < width; i += kThreads)
-    row[i] = (row[i] - mean) * factor * load_floating(norm.weight, norm.dtype, i) +
-             load_floating(norm.bias, norm.bias_dtype, i);
+    row[i] = layer_normed(row[i] - mean, factor, load_floating(norm.weight, norm.dtype, i),
+                          load_floating(norm.bias, norm.bias_dtype, i));
 }
 
 __device__ void norm_row(float* row, int width, const NormWeight& norm, float* room) {

@@ -3,6 +3,7 @@
 #include "ops/cuda/norms.h"
 #include "ops/cuda/ptx.h"
 #include "ops/cuda/reduce.h"
+#include "ops/cuda/row_norm.h"
 
 namespace strake::cuda {
 namespace {
@@ -38,8 +39,8 @@ __global__ void layer_norm_kernel(NormRows x, NormWeight norm, Out* out) {
   const float factor = 1.0f / sqrtf(block_sum(squares, room) / width + norm.eps);
   for_columns(x, row, [&](int64_t i, float v) {
     out[row * x.width + i] =
-        from_float<Out>((v - mean) * factor * load_floating(norm.weight, norm.dtype, i) +
-                        load_floating(norm.bias, norm.bias_dtype, i));
+        from_float<Out>(layer_normed(v - mean, factor, load_floating(norm.weight, norm.dtype, i),
+                                     load_floating(norm.bias, norm.bias_dtype, i)));
   });
 }
 

@@ -35,6 +35,12 @@ __device__ inline float row_sum(float own, int threads, float* room) {
   return sum;
 }
 
+// A value of layer_norm(). The last product is not rounded, whatever the weight's dtype: by itself
+// the compiler decides that for each.
+__device__ inline float layer_normed(float distance, float factor, float weight, float bias) {
+  return fmaf(distance * factor, weight, bias);
+}
+
 // Each thread brings every blockDim.x-th 16 bytes.
 __device__ inline void bring(void* to, const void* from, int bytes) {
   const auto step = static_cast<int>(blockDim.x) * 16;
