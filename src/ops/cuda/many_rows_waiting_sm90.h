@@ -109,7 +109,6 @@ struct WaitingSum {
 #pragma unroll 1
       while (true) {
         of.store(begin, left);
-        __syncwarp();  // products take whole warps
         if (++begin == end) return;
         of.load(begin, left);
       }
