@@ -10,7 +10,6 @@
 #include "ops/cuda/many_rows_bringer_sm90.h"
 #include "ops/cuda/many_rows_products_sm90.h"
 #include "ops/cuda/many_rows_result.h"
-#include "ops/cuda/many_rows_waiting_sm90.h"
 
 namespace strake::cuda {
 
@@ -64,6 +63,30 @@ struct ManyRowsKernel : ManyRowsBlock<Fragment, kTokens> {
       }
     }
   }
+  // The same with two sums in registers: where two leaves are a node's, the second one's products
+  // follow the first one's without a pause.
+  __device__ void sum_pairs(Products& products) const {
+    const int last = p.sum_begin[piece + 1] - 1;
+    float(&sums)[kRegisters] = products.sums[1];
+    int height = 0;
+    for (int index = p.sum_begin[piece]; index <= last; ++index) {
+      const bool is_pair =
+          index < last && p.sums[index].merges == 0 && p.sums[index + 1].merges > 0;
+      if (is_pair) products.template sum<0>(p.sums[index++].tiles);
+      products.template sum<1>(p.sums[index].tiles);
+      products.finish();
+      products.template scale<1>();
+      int merges = p.sums[index].merges;
+      if (is_pair) {
+        products.template scale<0>();
+#pragma unroll
+        for (int i = 0; i < kRegisters; ++i) sums[i] = products.sums[0][i] + sums[i];
+        --merges;
+      }
+      for (; merges > 0; --merges) add(sums, level(--height));
+      if (index < last) store(level(height++), sums);
+    }
+  }
 
   // Threads that multiply.
   __device__ static void sync_products() {
@@ -85,59 +108,16 @@ struct ManyRowsKernel : ManyRowsBlock<Fragment, kTokens> {
                             place.token_block * kTokens + 8 * i, lane, sums);
   }
 
-  // The tiles of a block with two sums in registers: where two leaves are a node's, the second
-  // one's products follow the first one's without a pause, and those of the next node while their
-  // sum waits.
-  __device__ void multiply_pairs() const {
-    Products products(*this);
-    float(&sums)[kRegisters] = products.sums[1];
-    const auto nothing = [](int, int) { return NothingBeside{}; };
-    WaitingSum<ManyRowsKernel> waiting{*this, sums};
-    const int last = p.sum_begin[piece + 1] - 1;
-    for (TileWalk walk(p); walk.more(); walk.next()) {
-      int height = 0;
-      for (int index = p.sum_begin[piece]; index <= last; ++index) {
-        int merges = p.sums[index].merges;
-        products.template sum<0>(p.sums[index].tiles, waiting);
-        const bool is_pair = index < last && merges == 0 && p.sums[index + 1].merges > 0;
-        if (is_pair) {
-          products.template sum<1>(p.sums[++index].tiles, nothing);
-          merges = p.sums[index].merges - 1;
-        }
-        products.finish();
-        products.template scale<0>();
-        if (is_pair) products.template scale<1>();
-#pragma unroll
-        for (int i = 0; i < kRegisters; ++i)
-          sums[i] = is_pair ? products.sums[0][i] + sums[i] : products.sums[0][i];
-        waiting.is_some = true;
-        waiting.merges = merges;
-        waiting.height = height;
-        height -= merges;
-        if (index < last) {
-          waiting.is_result = false;
-          waiting.to = level(height++);
-        } else if (p.pieces == 1) {
-          waiting.is_result = true;
-          waiting.place = p.place(walk.tile);
-        } else {
-          // The stages are read for the last time: blocks with pieces make one tile.
-          sync_products();
-          waiting.to = own_piece();
-        }
-      }
-    }
-    waiting.finish();
-  }
-
-  // The same with one sum there.
   __device__ void multiply() const {
     Products products(*this);
     for (TileWalk walk(p); walk.more(); walk.next()) {
-      sum_tree(products);
-      const float(&sums)[kRegisters] = products.sums[0];
+      if constexpr (Shape::kPairs)
+        sum_pairs(products);
+      else
+        sum_tree(products);
+      const float(&sums)[kRegisters] = products.result();
       if (p.pieces > 1) {
-        // As above.
+        // The stages are read for the last time: blocks with pieces make one tile.
         sync_products();
         store(own_piece(), sums);
       } else {
@@ -250,10 +230,7 @@ __global__ void __launch_bounds__(kManyRowsThreads, ManyRowsRegisters<kTokens>::
     kernel.leave([] {});
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers::kMultiply));
-    if constexpr (ManyRowsShape<Fragment, kTokens>::kPairs)
-      kernel.multiply_pairs();
-    else
-      kernel.multiply();
+    kernel.multiply();
     __syncwarp();
     kernel.leave([&] { kernel.combine_in_cluster(); });
     if (p.in_memory) kernel.combine_in_memory();

@@ -152,13 +152,10 @@ double cycles_of_tile(int tokens, int resident, int levels) {
   }
 }
 
-// Whether sums go their way beside the products of the next ones, also those of the next tile.
-bool hides_ends(const ManyRowsTiling& tiling) { return tiling.tokens == 128; }
-
 // Cycles without products where a sum ends.
 double cycles_of_sums(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule) {
-  const double of_sum = hides_ends(tiling) ? 400.0 : 930.0 + 1.6 * tiling.tokens;
-  return schedule.sum_begin[1] * of_sum + deeper_levels(tiling, schedule) * 1200.0;
+  return schedule.sum_begin[1] * (930.0 + 1.6 * tiling.tokens) +
+         deeper_levels(tiling, schedule) * 4000.0;
 }
 
 // Cycles in which a tile goes out, and in pieces a block starts and gets the others' sums: in
@@ -200,8 +197,7 @@ double cycles_of(const ManyRowsTiling& tiling, const ManyRowsSchedule& schedule,
   const double tile = schedule.longest(tiling.pieces) *
                           cycles_of_tile(tiling.tokens, resident, shared_levels(tiling, schedule)) +
                       cycles_of_sums(tiling, schedule);
-  const double ends = hides_ends(tiling) && tiling.pieces == 1 ? 1 : waves;
-  return waves * tile + ends * cycles_of_end(tiling);
+  return waves * (tile + cycles_of_end(tiling));
 }
 
 }  // namespace

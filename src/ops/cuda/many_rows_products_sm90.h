@@ -6,12 +6,6 @@
 
 namespace strake::cuda {
 
-struct NothingBeside {
-  __device__ void load() const {}
-  __device__ void store() const {}
-};
-enum class Adds { kNever, kAlways, kEither };
-
 // A k tile's products are four steps: each is decoded while those of the three steps before it
 // run, and takes the registers of the one four steps before.
 template <class Fragment, int kTokens>
@@ -53,9 +47,8 @@ struct ManyRowsProducts {
     wgmma_wait<3>();
     Fragment::template decode<0>(tile, a);
   }
-  // kAdds: sums are made anew, are added to, or what `adds` says.
-  template <int kSet, int kStep, Adds kAdds>
-  __device__ void multiply_step(uint64_t rows, int adds) {
+  template <int kSet, int kStep, bool kBegins>
+  __device__ void multiply_step(uint64_t rows) {
     using Product = Wgmma<kTokens, typename Fragment::Half>;
     if constexpr (kStep > 0) {
       wgmma_wait<3>();
@@ -64,24 +57,19 @@ struct ManyRowsProducts {
       Fragment::template decode<kStep>(tile, a);
     }
     wgmma_fence();
-    if constexpr (kAdds == Adds::kEither && kStep == 0)
-      Product::begin_or_add(sums[kSet], a, rows, adds);
-    else if constexpr (kAdds == Adds::kNever && kStep == 0)
+    if constexpr (kBegins && kStep == 0)
       Product::begin(sums[kSet], a, rows);
     else
       Product::add(sums[kSet], a + 4 * kStep, rows + 2 * kStep);
     wgmma_commit();
   }
-  // `beside` has its two parts done while products run, the second one some time after the first.
-  template <int kSet, Adds kAdds, class Beside>
-  __device__ void multiply(int adds, Beside&& beside) {
+  template <int kSet, bool kBegins>
+  __device__ void multiply() {
     const uint64_t rows = swizzled_rows(k.shared + stage * Shape::kActivationBytes);
-    multiply_step<kSet, 0, kAdds>(rows, adds);
-    beside.load();
-    multiply_step<kSet, 1, kAdds>(rows, adds);
-    multiply_step<kSet, 2, kAdds>(rows, adds);
-    multiply_step<kSet, 3, kAdds>(rows, adds);
-    beside.store();
+    multiply_step<kSet, 0, kBegins>(rows);
+    multiply_step<kSet, 1, kBegins>(rows);
+    multiply_step<kSet, 2, kBegins>(rows);
+    multiply_step<kSet, 3, kBegins>(rows);
     is_unreleased = true;
     if (++stage == k.stages()) {
       stage = 0;
@@ -92,19 +80,9 @@ struct ManyRowsProducts {
   // Starts what makes sums[kSet] the next `tiles` tiles'.
   template <int kSet>
   __device__ void sum(int tiles) {
-    multiply<kSet, Adds::kNever>(0, NothingBeside{});
+    multiply<kSet, true>();
 #pragma unroll 1
-    for (int index = 1; index < tiles; ++index) multiply<kSet, Adds::kAlways>(1, NothingBeside{});
-  }
-  // The same with one copy of a tile's instructions, of which products that may be under way have
-  // registers of their own.
-  template <int kSet, class Beside>
-  __device__ void sum(int tiles, const Beside& beside) {
-    int index = 0;
-#pragma unroll 1
-    do {
-      multiply<kSet, Adds::kEither>(index, beside(index, tiles));
-    } while (++index < tiles);
+    for (int index = 1; index < tiles; ++index) multiply<kSet, false>();
   }
   // Waits for all that was started.
   __device__ void finish() {
@@ -120,6 +98,7 @@ struct ManyRowsProducts {
       for (float& value : sums[kSet]) value *= k.p.sum_factor;
     }
   }
+  __device__ const float (&result() const)[kRegisters] { return sums[kSets - 1]; }
 };
 
 }  // namespace strake::cuda

@@ -88,41 +88,35 @@ __device__ __forceinline__ void pin(uint32_t (&values)[kCount]) {
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_rows)flag_input)
 
 // A D made anew need not be there before.
-#define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, flag, d_new, d_old)     \
-  template <>                                                                                   \
-  struct Wgmma<kTokens, Half> {                                                                 \
-    static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a,    \
-                                                 uint64_t b_rows) {                             \
-      STRAKE_WGMMA(tokens, type, d_list, a_list, b, "0", "0", , d_new);                         \
-    }                                                                                           \
-    static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,      \
-                                               uint64_t b_rows) {                               \
-      STRAKE_WGMMA(tokens, type, d_list, a_list, b, "1", "0", , d_old);                         \
-    }                                                                                           \
-    static __device__ __forceinline__ void begin_or_add(float (&d)[kTokens / 2],                \
-                                                        const uint32_t* a, uint64_t b_rows,     \
-                                                        int add) {                              \
-      STRAKE_WGMMA(tokens, type, d_list, a_list, b, flag, "0", STRAKE_LIST(, "r"(add)), d_old); \
-    }                                                                                           \
+#define STRAKE_WGMMA_OF(kTokens, tokens, Half, type, d_list, a_list, b, d_new, d_old)        \
+  template <>                                                                                \
+  struct Wgmma<kTokens, Half> {                                                              \
+    static __device__ __forceinline__ void begin(float (&d)[kTokens / 2], const uint32_t* a, \
+                                                 uint64_t b_rows) {                          \
+      STRAKE_WGMMA(tokens, type, d_list, a_list, b, "0", "0", , d_new);                      \
+    }                                                                                        \
+    static __device__ __forceinline__ void add(float (&d)[kTokens / 2], const uint32_t* a,   \
+                                               uint64_t b_rows) {                            \
+      STRAKE_WGMMA(tokens, type, d_list, a_list, b, "1", "0", , d_old);                      \
+    }                                                                                        \
   };
-#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, flag, d_new, d_old)             \
-  STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, flag,             \
-                  STRAKE_LIST(d_new), STRAKE_LIST(d_old))                                      \
-  STRAKE_WGMMA_OF(kTokens, tokens, __half, "f16", d_list, a_list, b, flag, STRAKE_LIST(d_new), \
+#define STRAKE_WGMMA_SHAPE(kTokens, tokens, d_list, a_list, b, d_new, d_old)                     \
+  STRAKE_WGMMA_OF(kTokens, tokens, __nv_bfloat16, "bf16", d_list, a_list, b, STRAKE_LIST(d_new), \
+                  STRAKE_LIST(d_old))                                                            \
+  STRAKE_WGMMA_OF(kTokens, tokens, __half, "f16", d_list, a_list, b, STRAKE_LIST(d_new),         \
                   STRAKE_LIST(d_old))
 
-// Starts one product: D anew, or added to, or what `add` says. A's registers stay as they are until
-// it is finished.
+// Starts one product: D anew, or added to. A's registers stay as they are until it is finished.
 template <int kTokens, class Half>
 struct Wgmma;
 // clang-format off
-STRAKE_WGMMA_SHAPE(32, "32", STRAKE_N16_0, "%16,%17,%18,%19", "%20", "%21",
+STRAKE_WGMMA_SHAPE(32, "32", STRAKE_N16_0, "%16,%17,%18,%19", "%20",
                    STRAKE_LIST(STRAKE_NEW16(0)), STRAKE_LIST(STRAKE_D16(0)))
-STRAKE_WGMMA_SHAPE(64, "64", STRAKE_N32, "%32,%33,%34,%35", "%36", "%37",
+STRAKE_WGMMA_SHAPE(64, "64", STRAKE_N32, "%32,%33,%34,%35", "%36",
                    STRAKE_LIST(STRAKE_NEW32(0)), STRAKE_LIST(STRAKE_D32(0)))
-STRAKE_WGMMA_SHAPE(128, "128", STRAKE_N64, "%64,%65,%66,%67", "%68", "%69",
+STRAKE_WGMMA_SHAPE(128, "128", STRAKE_N64, "%64,%65,%66,%67", "%68",
                    STRAKE_LIST(STRAKE_NEW64(0)), STRAKE_LIST(STRAKE_D64(0)))
-STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132", "%133",
+STRAKE_WGMMA_SHAPE(256, "256", STRAKE_N128, "%128,%129,%130,%131", "%132",
                    STRAKE_LIST(STRAKE_NEW64(0), STRAKE_NEW64(64)),
                    STRAKE_LIST(STRAKE_D64(0), STRAKE_D64(64)))
 // clang-format on

@@ -357,51 +357,6 @@ TEST(ManyRows, RoundTheirSumsOnce) {
   }
 }
 
-// Blocks that write one tile's sums beside the next one's products.
-TEST(ManyRows, RoundTheSumsOfManyTilesOnce) {
-  const MatrixKind kind{Format::parse("mxfp8"), DType::kU8};
-  ManyRowsDevice small = device();
-  small.multiprocessors = 2;
-  // Tiles of one leaf and of pairs, whose leaves are shorter than what goes beside them, or longer.
-  for (const auto& cuts : {std::vector<int64_t>{0, 96}, std::vector<int64_t>{0, 800},
-                           std::vector<int64_t>{0, 64, 192, 768, 1024}}) {
-    const SumTree tree(cuts);
-    for (const int64_t outputs : {299, 516}) {
-      std::mt19937 rng(seed() + static_cast<uint32_t>(outputs));
-      const HostMatrix host = random_matrix(kind, outputs, cuts.back(), rng);
-      const DeviceMatrix matrix(host, leaves_of(cuts));
-      const PackedWeight w = matrix.weight();
-      const Activations x = random_activations(DType::kBF16, 400, cuts.back(), rng);
-      const ManyRowsNode node{tree, 0, {}, LeafOrder::kTree};
-      const int64_t count = 400 * outputs;
-      const auto floats = result(count, [&](float* out) {
-        many_rows_wgmma({w, x.rows(400), out, device(), nullptr}, node, {64, 1, 1});
-      });
-      EXPECT_LE(relative_error(floats, reference(x, host, 400)), 1e-4);
-      for (const DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
-        const size_t bytes = size_of(type);
-        const DeviceArray<uint8_t> out((static_cast<size_t>(count) + kGuard) * bytes);
-        out.fill(kPoison);
-        many_rows_wgmma({w, x.rows(400), out.data(), small, nullptr, type}, node, {128, 1, 1});
-        check(cudaDeviceSynchronize(), "product");
-        const auto found = out.get();
-        int wrong = 0;
-        for (size_t i = 0; i < found.size() / bytes; ++i) {
-          uint32_t is = 0, expected = 0xffffffff >> (32 - 8 * bytes);
-          std::memcpy(&is, found.data() + i * bytes, bytes);
-          if (i < floats.size())
-            expected = type == DType::kF32 ? std::bit_cast<uint32_t>(floats[i])
-                                           : to_half_bits(type, floats[i]);
-          if (is != expected && ++wrong <= 5)
-            ADD_FAILURE() << "element " << i << ": " << is << ", expected " << expected;
-        }
-        EXPECT_EQ(wrong, 0) << cuts.size() << " cuts, " << outputs << " outputs, "
-                            << to_string(type);
-      }
-    }
-  }
-}
-
 TEST(ManyRows, TakeRowsOnAnyByte) {
   std::mt19937 rng(seed() + 2);
   const MatrixKind kind{Format::parse("mxfp8"), DType::kU8};
