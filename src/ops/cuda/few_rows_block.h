@@ -39,10 +39,11 @@ __device__ void ask_for_activations(const Work& work, uint8_t* shared) {
   const int inputs = p.leaves.cuts[work.first_leaf + work.leaves] - first;
   const auto* const x = static_cast<const uint16_t*>(p.x);
 #pragma unroll 1
-  for (RowElements chunk(p.x_rows, tiles * 8); chunk.more(); chunk.next()) {
+  for (RowElements chunk(work.x_rows(), tiles * 8); chunk.more(); chunk.next()) {
     const bool there = chunk.at * 8 < inputs;
     copy_async(shared + p.x_at + chunk.row * p.x_row_bytes + chunk.at * 16,
-               x + chunk.row * p.x_stride + first + (there ? chunk.at * 8 : 0), there ? 16 : 0);
+               x + work.source_of(chunk.row) * p.x_stride + first + (there ? chunk.at * 8 : 0),
+               there ? 16 : 0);
   }
   commit_copies();
 }
@@ -59,14 +60,14 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
   } else {
     const auto* const x = static_cast<const uint16_t*>(p.x);
 #pragma unroll 1
-    for (RowElements element(p.x_rows, tiles * kTileInputs); element.more(); element.next()) {
+    for (RowElements element(work.x_rows(), tiles * kTileInputs); element.more(); element.next()) {
       const int row = element.row, at = element.at;
       int leaf = work.first_leaf;
       while (first_tile + at / kTileInputs >= p.leaves.tiles[leaf + 1]) ++leaf;
       const int input =
           p.leaves.cuts[leaf] + at - (p.leaves.tiles[leaf] - first_tile) * kTileInputs;
       const bool there = input < p.leaves.cuts[leaf + 1];
-      const uint16_t bits = there ? x[row * p.x_stride + input] : uint16_t{0};
+      const uint16_t bits = there ? x[work.source_of(row) * p.x_stride + input] : uint16_t{0};
       auto* const to = reinterpret_cast<uint16_t*>(shared + p.x_at + row * p.x_row_bytes) + at;
       if (p.x_halves == 1) {
         *to = bits;
@@ -83,7 +84,7 @@ __device__ void bring_activations(const Work& work, uint8_t* shared) {
   __syncthreads();
   if constexpr (Type::kAffine) {
     constexpr int kChunks = Type::kFormat.group / 8;  // of a group, a lane each
-    const int chunks = tiles * 8, rows = p.x_rows * p.x_halves;
+    const int chunks = tiles * 8, rows = work.x_rows() * p.x_halves;
     const auto threads = static_cast<int>(blockDim.x);
     RowElements next(rows, chunks);
     // All lanes of a warp or none.

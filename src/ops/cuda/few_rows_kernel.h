@@ -60,10 +60,7 @@ struct LaneColumns {
       const auto of_column = [&](int column) {
         const bool halves = p.x_halves == 2;
         const int in_visit = column + (halves ? 0 : 8 * octet);
-        const int row = Work::kExperts
-                            ? work.visits->source[work.visits->begin[visit] +
-                                                  min(in_visit, work.visits->rows(visit) - 1)]
-                            : min(in_visit, p.x_rows - 1);
+        const int row = Work::kExperts ? work.row_of(visit, in_visit) : min(in_visit, p.x_rows - 1);
         return row + (halves ? octet * p.x_rows : 0);
       };
       row[octet] = shared + p.x_at + of_column(lane % 8) * p.x_row_bytes + lane / 8 * 16;

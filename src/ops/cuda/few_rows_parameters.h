@@ -153,10 +153,11 @@ struct FewRowsParameters {
   int units;        // of a block, or of a window: as many leaves as the largest slice has
   int window;       // items that have a place for sums at a time, 2^window_bits; 0: all
   int window_bits;  // SumWindow
-  int x_at;         // [x_rows * x_halves][x_row_bytes]
+  int x_room;       // rows of x that a block has: all, or those of its experts' visits alone
+  int x_at;         // [x_room * x_halves][x_row_bytes]
   int x_row_bytes;
   int group_sums_at;  // [groups of the slice][1, with shifts 2][group_sums]
-  int group_sums;     // x_halves times x_rows, an even number
+  int group_sums;     // x_halves times x_room, an even number
   int visits_at;      // ExpertVisits
   int mixed_at;       // MixedColumn [visits][columns that the kernel has]
   int counts_at;      // SumWindow: [kMostWindow + 1] unsigned

@@ -60,6 +60,14 @@ struct Product {
   }
 };
 
+// Rows of x that a block with so many items brings: of experts' rows apart those of its visits, if
+// they are fewer than all.
+int rows_of_block(const FewRowsParameters& p, int items) {
+  if (p.experts.rows == 0 || p.experts.tokens > 0 || p.x_halves > 1) return p.x_rows;
+  const int most_visits = (items - 1) / p.row_tiles + 2;
+  return static_cast<int>(std::min<int64_t>(p.x_rows, int64_t{most_visits} * p.visit_columns));
+}
+
 // With so many slices of the leaves, and windows of so many units.
 FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSize& size,
                    int slices, int window_units) {
@@ -83,7 +91,9 @@ FewRowsGrid divide(FewRowsParameters& p, const Product& product, const FewRowsSi
   p.codes_apart = items_apart * p.row_codes;
   p.scales_apart = items_apart * p.row_scales;
   p.x_row_bytes = most_tiles * kTileInputs * 2 + 16;
-  const int64_t x = int64_t{p.x_rows} * p.x_halves * p.x_row_bytes;
+  p.x_room = rows_of_block(p, share);
+  p.group_sums = p.x_halves * (p.x_room + p.x_room % 2);
+  const int64_t x = int64_t{p.x_room} * p.x_halves * p.x_row_bytes;
   const int64_t group_sums = product.group_sum_bytes(p, most_tiles);
   const bool mixes = p.experts.tokens > 0;
   const int64_t visits = p.experts.rows > 0 ? kExpertVisitsBytes : 0;
@@ -127,7 +137,6 @@ FewRowsGrid plan_few_rows(FewRowsParameters& p, PackedFormat format, const FewRo
   p.columns = p.x_rows;
   if (experts.rows > 0) p.columns = std::min(p.visit_columns, experts.rows);
   if (mixes) p.columns = experts.tokens;
-  p.group_sums = p.x_halves * (p.x_rows + p.x_rows % 2);
   p.by_row_tiles = Divisor(p.row_tiles);
   p.by_columns = Divisor(p.columns);
   Product product = {format, p.row_tiles};

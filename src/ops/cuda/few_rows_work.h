@@ -71,6 +71,7 @@ struct FewRowsWork {
   Divisor by_leaves;
   int first_item = 0;
   int end_item = 0;
+  int first_place = 0;  // of experts' rows apart: the first in order that this block has
 
   __device__ FewRowsWork(const FewRowsParameters& parameters, const ExpertVisits* made,
                          const MixedColumn* of_mixture)
@@ -93,7 +94,33 @@ struct FewRowsWork {
     }
     first_item = block * each + min(block, more);
     end_item = first_item + each + (block < more ? 1 : 0);
+    if constexpr (kMatrices == Matrices::kApart)
+      if (has_own_rows() && first_item < end_item)
+        first_place = visits->begin[ExpertItem(p, first_item).part];
   }
+
+  // Whether the block has the rows of x of its visits, in their order, and not all.
+  __device__ bool has_own_rows() const {
+    return kMatrices == Matrices::kApart && p.x_room < p.x_rows;
+  }
+  __device__ int x_rows() const {
+    if (!has_own_rows()) return p.x_rows;
+    return first_item < end_item ? visits->begin[ExpertItem(p, end_item - 1).part + 1] - first_place
+                                 : 0;
+  }
+  // The row of x that the block has as such a row.
+  __device__ int source_of(int row) const {
+    if constexpr (kMatrices == Matrices::kApart)
+      if (has_own_rows()) return visits->source[first_place + row];
+    return row;
+  }
+  // Which of the block's rows is a visit's: there is one for each column, the last for those
+  // beyond.
+  __device__ int row_of(int visit, int column) const {
+    const int place = visits->begin[visit] + min(column, visits->rows(visit) - 1);
+    return has_own_rows() ? place - first_place : visits->source[place];
+  }
+
   // Units of this block's items before that one.
   __device__ int units_before(int item) const { return (item - first_item) * leaves; }
 };

@@ -96,6 +96,35 @@ TEST_F(FewRowsOfExperts, HaveTheSameBitsWhereStacksAreJoined) {
     }
 }
 
+// Heads: a matrix and a row each. Blocks bring the rows of theirs, or one block all.
+TEST_F(FewRowsOfExperts, HaveTheSameBitsWhoeverBringsTheirRows) {
+  Random random(seed() + 7);
+  for (const std::string_view mode : {"mxfp4", "mxfp8", "nvfp4", "affine"})
+    for (const int64_t tokens : {1, 3})
+      for (const int64_t padding : {0, 5}) {
+        SCOPED_TRACE(std::string(mode) + ", tokens " + std::to_string(tokens));
+        const int64_t heads = draw(random, 20, 40), rows = tokens * heads, n = draw(random, 1, 50);
+        const Kind kind = {Format::parse(mode), DType::kBF16, std::string(mode)};
+        const auto cuts = random_cuts(random, 3, kind.format->group_size(), 3);
+        const SumTree tree(cuts);
+        const PartialSums whole{tree, kRoot};
+        const HostWeight host = random_weight(random, kind, {heads, n, cuts.back()});
+        const DeviceWeight weight(host, leaves_of(whole));
+        const DeviceRows x = DeviceRows::random(random, DType::kBF16, rows, cuts.back(), padding);
+        std::vector<int32_t> matrices;
+        for (int64_t i = 0; i < rows; ++i) matrices.push_back(static_cast<int32_t>(i % heads));
+        const DeviceBytes matrix = DeviceBytes::of(matrices);
+        FewRowsCall call = call_of(weight, x, static_cast<int>(rows), steps_of(whole));
+        call.experts.rows = static_cast<int>(rows);
+        call.experts.matrices = static_cast<int>(heads);
+        call.experts.matrix = matrix.data<int32_t>();
+        call.experts.most_rows = static_cast<int>(tokens);
+        FewRowsDevice one = few_rows_device();
+        one.multiprocessors = 1;
+        EXPECT_EQ(run(call, rows * n), run_on(one, call, rows * n));
+      }
+}
+
 TEST_F(FewRowsOfExperts, AreSummedForEachToken) {
   Random random(seed() + 5);
   std::vector<Kind> kinds;

@@ -128,6 +128,21 @@ TEST(FewRowsPlan, ExpertsRowsApartHaveAsManyColumnsAsTokens) {
   EXPECT_EQ(p.visit_columns, 8);
 }
 
+// Heads have a row and a matrix each: a block brings the rows of its own.
+TEST(FewRowsPlan, BlocksBringTheRowsOfTheirVisits) {
+  FewRowsParameters p = product(256, 512, 1, 64);
+  p.experts.rows = 64;
+  p.experts.most_rows = 1;
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.visit_columns, 1);
+  EXPECT_EQ(p.x_room, 2);
+  // All, where they are no more.
+  p = product(4096, 6144, 16, 1);
+  p.experts.rows = 8;
+  ASSERT_EQ(plan_few_rows(p, kMxfp8, kSize).blocks, 132);
+  EXPECT_EQ(p.x_room, 1);
+}
+
 // As many visits of a mixture at a time as a stage has room for.
 TEST(FewRowsPlan, StagesHaveWholeVisits) {
   const auto visits_at_once = [](int inputs, int leaves, int rows, int tokens) {
