@@ -174,6 +174,12 @@ class CudaBackend final : public Backend {
   std::optional<Tensor> waiting_sums_;  // zeros at first, of many_rows()
   // Weights are read before the kernel before has ended: not those that it may have packed.
   Order next_product_ = Order::kAfter;
+  // What has been queued of products with few rows, and what before the last routing.
+  int64_t few_rows_calls_ = 0;
+  struct {
+    const int32_t* experts = nullptr;
+    int64_t calls_before = 0;
+  } last_route_;
   Tensor invalid_;  // int32 [1]: whether some router's logit was not a number
   bool has_routed_ = false;
 };

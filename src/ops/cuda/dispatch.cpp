@@ -90,6 +90,7 @@ Routing CudaBackend::do_route(const Tensor& logits, const RoutingRule& rule,
   const int64_t rows = logits.shape()[0];
   Routing result{Tensor::empty(DType::kI32, {rows, rule.chosen}, memory_),
                  Tensor::empty(DType::kF32, {rows, rule.chosen}, memory_)};
+  last_route_ = {integers(result.experts), few_rows_calls_};
   cuda::route(route_rule(rule), floats(logits),
               correction.empty() ? nullptr : constants_.find(correction), rows,
               {integers(result.experts), floats(result.weights), integers(invalid_)}, kStream);
@@ -119,6 +120,8 @@ std::shared_ptr<const DispatchedRows> CudaBackend::do_dispatch(const Routing& ro
     own_rows({few.matrix, rows, held_table(held), 0, -1, integers(*own)}, kStream);
     few.matrix = integers(*own);
   }
+  few.known =
+      !own && few.matrix == last_route_.experts && few_rows_calls_ > last_route_.calls_before;
   result->stay(few, std::move(own));
   return result;
 }

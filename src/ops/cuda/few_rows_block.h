@@ -242,14 +242,11 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   // The compiler is to know that it is the same in all lanes.
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kLanes, 0);
-  // Where rows stay apart as begin_after_all() does: a mixture that follows may read them.
-  if constexpr (kMatrices != Matrices::kApart) let_successor_start();
   auto* const visits = reinterpret_cast<ExpertVisits*>(shared + p.visits_at);
   auto* const mixed = reinterpret_cast<MixedColumn*>(shared + p.mixed_at);
   Work work(p, visits, mixed);
   if constexpr (Work::kExperts) {
     if (p.experts.known == 0) wait_for_predecessor();
-    if constexpr (kMatrices == Matrices::kApart) let_successor_start();
     visits->make(p.experts, Work::kMixes ? 8 * kOctets : p.visit_columns, mixed);
   }
   work.divide_items();
@@ -261,7 +258,8 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
 #pragma unroll 1
   for (int stage = 0; stage < p.ring.stages; ++stage) {
     if (stage == p.ring.stages / 2) {
-      wait_for_predecessor();
+      // Who follows may rely on all that came before this kernel: see ExpertRows::known.
+      begin_after_all();
       ask_for_activations(work, shared);
     }
     cursor.fill(ring);

@@ -44,7 +44,8 @@ struct ExpertRows {
   int32_t group_cuts[kMaxGroups + 1] = {};
   int most_rows = kMost;  // that choose one matrix, as far as is known
   // Whether the arrays are complete before the kernel before has ended: constants are, and others
-  // once a product of these rows that stay apart has been queued, which lets nobody start earlier.
+  // once a product with few rows has been queued behind what writes them. It lets nobody start
+  // before it has waited.
   int known = 0;
 };
 

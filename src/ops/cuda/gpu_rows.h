@@ -23,7 +23,7 @@ class GpuRows final : public DispatchedRows {
     few_ = few;
     own_ = std::move(own);
   }
-  // A product of them that stay apart has been queued: see ExpertRows::known.
+  // A product with few rows has been queued behind what writes them: see ExpertRows::known.
   void become_known() const { few_->known = 1; }
   // As mixtures take them; nullptr: they do not stay.
   const ExpertRows* few() const { return few_ ? &*few_ : nullptr; }

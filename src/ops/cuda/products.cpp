@@ -37,6 +37,7 @@ Weight CudaBackend::do_prepare(Weight w, const PartialSums& sums) {
 }
 
 void CudaBackend::run(const FewRowsCall& call) {
+  ++few_rows_calls_;
   few_rows(call, few_rows_, workspace(call), std::exchange(next_product_, Order::kOverlapping),
            kStream);
 }
