@@ -18,6 +18,26 @@ double batch_share(double share, int64_t batch) {
   return 1 - std::pow(1 - share, static_cast<double>(batch));
 }
 
+// What a row of a prompt takes where a GPU multiplies with a rank's part of experts. Rows are
+// gathered by expert; their products are float32, once as they come, once together, once in the
+// rows' order. Where inputs are divided, each of up to `parts` sums of a row is kept while products
+// are added to it, of which one expert may have as many.
+int64_t prompt_row_bytes(const LoadedModule& module, int rank, int parts) {
+  if (module.shape.rank() != 3 || module.read_share == 1) return 0;
+  const auto held = [&](int axis) {
+    return module.partition && module.axis == axis ? module.partition->size(rank)
+                                                   : module.shape[axis];
+  };
+  const auto chosen = std::llround(module.read_share * static_cast<double>(module.shape[0]));
+  const int64_t inputs = held(2), outputs = held(1);
+  constexpr int64_t kFloat = 4, kActivation = 2;
+  const int64_t gathered = chosen * inputs * kActivation;
+  const int64_t sums = std::min<int64_t>(parts, parts * inputs / module.shape[2] + 1);
+  const int64_t apart = 3 * chosen * outputs * kFloat, summed = 2 * sums * outputs * kFloat;
+  if (module.axis == 1) return gathered + apart;
+  return gathered + (module.axis == 2 ? summed : std::max(apart, summed));
+}
+
 }  // namespace
 
 int64_t Capacity::cache_per_token() const {
@@ -57,6 +77,7 @@ Capacity find_capacity(const OpenModel& open, const Division& division, const Lo
       found.largest_weight = std::max(found.largest_weight, module.bytes);
       found.read += static_cast<double>(module.bytes) * batch_share(module.read_share, load.batch);
       found.sent += load.batch * module.sent;
+      found.prompt_row = std::max(found.prompt_row, prompt_row_bytes(module, rank, division.parts));
     }
     capacity.ranks.push_back(found);
   }

@@ -25,6 +25,8 @@ struct RankCapacity {
   int64_t cache_per_token;  // that a token adds to a sequence whose windows are full
   double read;              // by a step that decodes one token of each sequence, caches full
   int64_t sent;             // to other ranks by that step
+  // That a row of a prompt takes while a GPU multiplies with a stack of experts: the most of all.
+  int64_t prompt_row;
 };
 
 struct Capacity {

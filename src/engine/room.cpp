@@ -23,20 +23,28 @@ int64_t beside_weights(const RankCapacity& rank) {
   return std::max(rank.cache, rank.largest_weight);
 }
 
-int64_t needed(const RankCapacity& rank) { return rank.weights + beside_weights(rank) + kWork; }
+// To compute with, on rows of prompts.
+int64_t work(const RankCapacity& rank, int64_t prompt_rows) {
+  return kWork + prompt_rows * rank.prompt_row;
+}
+
+int64_t needed(const RankCapacity& rank, int64_t prompt_rows) {
+  return rank.weights + beside_weights(rank) + work(rank, prompt_rows);
+}
 
 double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
 
 // The least number of more, equal ranks that would do, if each had so much memory.
 std::optional<int> ranks_that_fit(const OpenModel& open, const Division& division, const Load& load,
-                                  int64_t free) {
+                                  int64_t free, int64_t prompt_rows) {
   for (int ranks = division.shares.ranks() + 1; ranks <= kMaxRanks; ++ranks) {
     Division more = division;
     more.shares = Shares::equal(ranks);
     try {
       const Capacity capacity = find_capacity(open, more, load);
-      if (std::ranges::all_of(capacity.ranks,
-                              [&](const RankCapacity& rank) { return needed(rank) <= free; }))
+      if (std::ranges::all_of(capacity.ranks, [&](const RankCapacity& rank) {
+            return needed(rank, prompt_rows) <= free;
+          }))
         return ranks;
     } catch (const Error& error) {
       // What this number of ranks cannot do, a larger one may.
@@ -47,12 +55,12 @@ std::optional<int> ranks_that_fit(const OpenModel& open, const Division& divisio
 }
 
 // A number of cached tokens that would do on these ranks; 0: none does.
-int64_t tokens_that_fit(const Capacity& capacity, const std::vector<int64_t>& free,
-                        int64_t tokens) {
+int64_t tokens_that_fit(const Capacity& capacity, const std::vector<int64_t>& free, int64_t tokens,
+                        int64_t prompt_rows) {
   int64_t fewer = 0;
   for (size_t i = 0; i < free.size(); ++i) {
     const RankCapacity& rank = capacity.ranks[i];
-    const int64_t for_cache = free[i] - rank.weights - kWork;
+    const int64_t for_cache = free[i] - rank.weights - work(rank, prompt_rows);
     const int64_t over = rank.cache - for_cache;
     if (rank.largest_weight > for_cache || (over > 0 && rank.cache_per_token == 0)) return 0;
     if (over <= 0) continue;
@@ -70,7 +78,8 @@ void require_room(Group& group, const ModelSource& source, const Division& divis
   const Capacity capacity = find_capacity(open, division, load);
   const std::vector<int64_t> free = gather_values(group, room.free);
   size_t worst = 0;
-  const auto over = [&](size_t rank) { return needed(capacity.ranks[rank]) - free[rank]; };
+  const int64_t rows = std::min(room.prompt_rows, room.tokens);
+  const auto over = [&](size_t rank) { return needed(capacity.ranks[rank], rows) - free[rank]; };
   for (size_t rank = 1; rank < free.size(); ++rank)
     if (over(rank) > over(worst)) worst = rank;
   if (over(worst) <= 0) return;
@@ -79,15 +88,15 @@ void require_room(Group& group, const ModelSource& source, const Division& divis
   const std::string beside =
       rank.largest_weight > rank.cache ? "to load them" : fmt::format("for {} tokens", room.tokens);
   std::string fits;
-  if (const auto ranks = ranks_that_fit(open, division, load, std::ranges::min(free)))
+  if (const auto ranks = ranks_that_fit(open, division, load, std::ranges::min(free), rows))
     fits = fmt::format("{} ranks would do", *ranks);
-  if (const int64_t tokens = tokens_that_fit(capacity, free, room.tokens); tokens > 0)
+  if (const int64_t tokens = tokens_that_fit(capacity, free, room.tokens, rows); tokens > 0)
     fits += fmt::format("{}{} tokens would do here", fits.empty() ? "" : ", or ", tokens);
   fail(ErrorKind::kSystem,
        "out of memory: rank {} of {} needs {:.2f} GB ({:.2f} of weights, {:.2f} {}, "
        "{:.2f} to compute with), and {:.2f} GB are free{}{}",
-       worst, free.size(), gigabytes(needed(rank)), gigabytes(rank.weights),
-       gigabytes(beside_weights(rank)), beside, gigabytes(kWork), gigabytes(free[worst]),
+       worst, free.size(), gigabytes(needed(rank, rows)), gigabytes(rank.weights),
+       gigabytes(beside_weights(rank)), beside, gigabytes(work(rank, rows)), gigabytes(free[worst]),
        fits.empty() ? "" : "; ", fits);
 }
 

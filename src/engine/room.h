@@ -13,7 +13,8 @@ namespace strake {
 struct RoomOnRank {
   int64_t tokens;  // of all caches
   CacheStorage storage;
-  int64_t free;  // bytes of the memory where this rank computes
+  int64_t free;             // bytes of the memory where this rank computes
+  int64_t prompt_rows = 0;  // of a prompt, that are computed at once
 };
 
 // All ranks call it. Throws Error(kSystem) on all of them where one has too little, with what it

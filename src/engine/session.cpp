@@ -74,7 +74,8 @@ Session::Session(Group& group, const Division& division, std::unique_ptr<ModelSo
     require_room(group, *source_, divided,
                  {.tokens = options.cache_tokens,
                   .storage = {context_.activations, kv_cache_},
-                  .free = *free});
+                  .free = *free,
+                  .prompt_rows = backend_->prompt_rows()});
   // What will be loaded, found without reading it.
   const auto twin = source_->without_bytes();
   const LayerLoader expected(*twin, divided, group.rank());

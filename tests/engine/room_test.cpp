@@ -82,6 +82,40 @@ TEST(Room, CountsAWeightTwiceWhileItIsLoaded) {
   EXPECT_THAT(said[0], testing::Not(HasSubstr("tokens would do")));
 }
 
+// A row of a prompt goes to eight experts of 6144 outputs. Each rank has half of their 2048 inputs,
+// of which sums are kept in up to nine parts.
+TEST(Room, CountsWhatAPromptsRowsTakeOfExperts) {
+  const ModelConfig config =
+      shape_config("glm-5", {.layers = 2, .experts = 16}, Format::parse("mxfp8"));
+  Division division(Shares::equal(2));
+  division.parts = 16;
+  const auto open = [&](Device device) { return std::make_unique<RandomWeights>(config, device); };
+  const Capacity capacity = find_capacity(open, division, {.context = kTokens});
+  const RankCapacity& rank = capacity.ranks[0];
+  EXPECT_EQ(rank.prompt_row, 8 * 1024 * 2 + 2 * 9 * 6144 * 4);
+  const auto said = [&](int64_t free, int64_t tokens) {
+    std::string message;
+    run_ranks(2, {}, [&](Group& group) {
+      const RandomWeights source(config, Device::meta());
+      try {
+        require_room(
+            group, source, division,
+            {.tokens = tokens, .storage = DType::kBF16, .free = free, .prompt_rows = 2048});
+      } catch (const Error& error) {
+        if (group.rank() == 0) message = error.what();
+      }
+    });
+    return message;
+  };
+  const int64_t beside = std::max(rank.cache, rank.largest_weight);
+  const int64_t needed = rank.weights + beside + kWork + 2048 * rank.prompt_row;
+  EXPECT_EQ(said(needed, kTokens), "");
+  EXPECT_THAT(said(needed - 1, kTokens), HasSubstr("out of memory: rank 0 of 2 needs"));
+  // No more rows than tokens.
+  EXPECT_EQ(said(rank.weights + rank.largest_weight + kWork + 7 * rank.prompt_row, 7), "");
+  EXPECT_EQ(Model().largest(2).prompt_row, 0);
+}
+
 TEST(Room, WithoutAWayOutSaysSo) {
   const auto said = Model().said(kWork);
   EXPECT_THAT(said[0], HasSubstr("GB are free"));
