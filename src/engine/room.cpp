@@ -13,9 +13,10 @@
 namespace strake {
 namespace {
 
-// Beside weights and caches: activations of a piece of a prompt, which are the most of it, and
-// those of recorded steps, which are single rows; workspaces of kernels; what the driver and NCCL
-// take when a kernel or a link is first used. Pinned buffers are the host's.
+// Beside weights, caches and what experts make of a prompt's rows: other activations of a piece of
+// a prompt, which are the most of it, and those of recorded steps, which are single rows;
+// workspaces of kernels; what the driver and NCCL take when a kernel or a link is first used.
+// Pinned buffers are the host's.
 constexpr int64_t kWork = int64_t{1} << 30;
 
 // What a weight is made of lies beside it until it is prepared. Caches come after the last one.

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "ops/cuda/cuda_backend.h"
+#include "ops/cuda/few_rows_call.h"
 #include "ops/cuda/gpu_rows.h"
-#include "ops/cuda/leaf_steps.h"
 #include "ops/cuda/operands.h"
 #include "ops/cuda/routing.h"
 
@@ -59,14 +59,8 @@ bool can_go_together(const GpuWeight& a, const GpuWeight& b) {
 // Of rows that stay apart; what it writes to is still to be told.
 FewRowsCall gather_call(const Tensor& x, const GpuWeight& w, const ExpertRows& rows,
                         const PartialSums& order) {
-  FewRowsCall call{.weight = w.packed(),
-                   .x = x.bytes().data(),
-                   .x_dtype = x.dtype(),
-                   .x_stride = x.shape()[1],
-                   .x_rows = static_cast<int>(x.shape()[0]),
-                   .steps = steps_of(order),
-                   .experts = rows,
-                   .out = nullptr};
+  FewRowsCall call = few_rows_call(x, w, order);
+  call.experts = rows;
   ExpertRows& experts = call.experts;
   experts.matrices = static_cast<int>(w.matrices());
   experts.source = std::exchange(experts.token, nullptr);

@@ -4,6 +4,7 @@
 #include "ops/cuda/activation_parts.h"
 #include "ops/cuda/cuda_backend.h"
 #include "ops/cuda/expert_rows.h"
+#include "ops/cuda/few_rows_call.h"
 #include "ops/cuda/leaf_steps.h"
 #include "ops/cuda/norms.h"
 #include "ops/cuda/operands.h"
@@ -59,14 +60,9 @@ Tensor CudaBackend::mix_few(const Tensor& x, const GpuWeight& w, const ExpertRow
   if (result.elements() == 0) return result;
   if (rows.rows == 0 || w.matrices() == 0)
     return Tensor::zeros(DType::kF32, {nodes_of(sums), tokens, outputs}, memory_);
-  FewRowsCall call{.weight = w.packed(),
-                   .x = x.bytes().data(),
-                   .x_dtype = x.dtype(),
-                   .x_stride = x.shape()[1],
-                   .x_rows = static_cast<int>(x.shape()[0]),
-                   .steps = steps_of(order),
-                   .experts = rows,
-                   .out = floats(result)};
+  FewRowsCall call = few_rows_call(x, w, order);
+  call.out = floats(result);
+  call.experts = rows;
   ExpertRows& experts = call.experts;
   experts.matrices = static_cast<int>(w.matrices());
   experts.groups = static_cast<int>(group_count);

@@ -6,6 +6,7 @@
 #include "ops/cuda/cuda_backend.h"
 #include "ops/cuda/dense_rows.h"
 #include "ops/cuda/expert_rows.h"
+#include "ops/cuda/few_rows_call.h"
 #include "ops/cuda/leaf_steps.h"
 #include "ops/cuda/norms.h"
 #include "ops/cuda/operands.h"
@@ -189,15 +190,12 @@ void CudaBackend::do_matmul_each(const Tensor& x, std::span<JointProduct> produc
       joined[count++] = {another.packed(), other.result->mutable_bytes().data(), other.dtype};
     }
     first.result = x.beside(first.dtype, {rows, weight.shape()[0]});
-    run({.weight = weight.packed(),
-         .x = x.bytes().data(),
-         .x_dtype = x.dtype(),
-         .x_stride = x.shape()[1],
-         .x_rows = static_cast<int>(rows),
-         .steps = steps_of(weight.is_divided() ? PartialSums{tree, root} : weight.sums()),
-         .out = first.result->mutable_bytes().data(),
-         .out_dtype = first.dtype,
-         .joined = {joined, count}});
+    FewRowsCall call =
+        few_rows_call(x, weight, weight.is_divided() ? PartialSums{tree, root} : weight.sums());
+    call.out = first.result->mutable_bytes().data();
+    call.out_dtype = first.dtype;
+    call.joined = {joined, count};
+    run(call);
   }
 }
 
@@ -274,15 +272,10 @@ std::optional<Tensor> CudaBackend::gather_few(const Tensor& x, const GpuWeight& 
                                               DType dtype) {
   if (w.rows() != nullptr || x.dtype() != DType::kBF16) return std::nullopt;
   Tensor result = x.beside(dtype, {nodes_of(order), rows.rows, w.shape()[1]});
-  const FewRowsCall call{.weight = w.packed(),
-                         .x = x.bytes().data(),
-                         .x_dtype = x.dtype(),
-                         .x_stride = x.shape()[1],
-                         .x_rows = static_cast<int>(x.shape()[0]),
-                         .steps = steps_of(order),
-                         .experts = rows,
-                         .out = result.mutable_bytes().data(),
-                         .out_dtype = dtype};
+  FewRowsCall call = few_rows_call(x, w, order);
+  call.experts = rows;
+  call.out = result.mutable_bytes().data();
+  call.out_dtype = dtype;
   if (!few_rows_can(call, few_rows_)) return std::nullopt;
   run(call);
   return result;

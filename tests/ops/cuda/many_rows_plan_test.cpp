@@ -225,6 +225,8 @@ TEST(ManyRowsPlan, ChoosesWhatIsFastestByFar) {
   for (const Case& of : {Case{14336, 4096, 512, LeafOrder::kChain, {256, 1, 2}},
                          {4096, 4096, 512, LeafOrder::kChain, {256, 1, 2}},
                          {4096, 4096, 128, LeafOrder::kTree, {64, 1, 2}, false},
+                         {4096, 14336, 128, LeafOrder::kChain, {128, 1, 4, true}},
+                         {4096, 14336, 128, LeafOrder::kTree, {128, 1, 4, true}},
                          {14336, 4096, 128, LeafOrder::kTree, {128, 1, 1}},
                          {4096, 14336, 2048, LeafOrder::kChain, {256, 1, 1}},
                          {4096, 4096, 2048, LeafOrder::kTree, {128, 2, 1}},
@@ -234,7 +236,7 @@ TEST(ManyRowsPlan, ChoosesWhatIsFastestByFar) {
     ASSERT_TRUE(chosen);
     EXPECT_EQ(*chosen, of.fastest)
         << of.outputs << " x " << of.inputs << ", " << of.tokens << ": " << chosen->tokens << "."
-        << chosen->share_x << "." << chosen->pieces;
+        << chosen->share_x << "." << chosen->pieces << (chosen->in_memory ? " in memory" : "");
   }
 }
 
